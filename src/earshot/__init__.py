@@ -1,0 +1,1 @@
+"""Earshot: from labelled recordings to sound alerts an operator can trust."""

@@ -1,0 +1,1 @@
+"""Every file decoded and judged before anything is computed from it."""

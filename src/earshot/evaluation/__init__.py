@@ -1,0 +1,1 @@
+"""Metrics with intervals, calibration, and the plots one would rather look at."""

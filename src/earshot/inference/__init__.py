@@ -1,0 +1,1 @@
+"""Audio in, ranked labels out, through onnxruntime alone (no torch)."""
