@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 
 import yaml
 
+from earshot.errors import EarshotError
+
 SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "evaluation", "quantization", "gate", "service")
 
 T = TypeVar("T")
 
 
-class ParamsError(ValueError):
+class ParamsError(EarshotError, ValueError):
     """params.yaml holds something it should not; the message names the key, the value and the remedy."""
 
 
