@@ -1,0 +1,170 @@
+"""Which recordings there are, how they are stored and where they are sliced: drawn from the seed, nothing rendered."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from earshot.datasets.synthetic.formats import OPUS_RATES_HZ, Format
+
+FOLDS = 10
+SLICE_S = 4.0
+
+
+@dataclass(frozen=True)
+class ClassPlan:
+    """How much of one class there is, and how its slices last.
+
+    Attributes:
+        recordings: source recordings, at least one in each fold.
+        clips: slices cut from them.
+        whole: fraction of slices that last the full 4 s.
+        log_mean: mean of the natural logarithm of the other slices' duration in seconds.
+        log_std: its standard deviation.
+        background: fraction of recordings in which the class is heard in the background.
+    """
+
+    recordings: int
+    clips: int
+    whole: float
+    log_mean: float
+    log_std: float
+    background: float
+
+
+# Durations and salience after UrbanSound8K (Salamon, Jacoby, Bello 2014). Gun shots and horns are fewer there too.
+CLASSES: dict[str, ClassPlan] = {
+    "air_conditioner": ClassPlan(22, 148, 0.99, 0.8, 0.15, 0.38),
+    "car_horn": ClassPlan(20, 60, 0.33, -0.75, 1.1, 0.45),
+    "children_playing": ClassPlan(22, 148, 0.98, 1.0, 0.15, 0.4),
+    "dog_bark": ClassPlan(22, 148, 0.67, -0.15, 0.8, 0.25),
+    "drilling": ClassPlan(22, 148, 0.76, 0.1, 0.6, 0.1),
+    "engine_idling": ClassPlan(22, 148, 0.97, 1.0, 0.25, 0.1),
+    "gun_shot": ClassPlan(20, 60, 0.05, 0.4, 0.6, 0.08),
+    "jackhammer": ClassPlan(22, 148, 0.86, 0.55, 0.55, 0.4),
+    "siren": ClassPlan(22, 148, 0.99, 0.9, 0.2, 0.5),
+    "street_music": ClassPlan(22, 148, 0.99, 0.9, 0.2, 0.28),
+}
+# Storage is dealt out without looking at the class: shares of recordings.
+CODECS = {
+    ("WAV", "PCM_16"): 0.38,
+    ("WAV", "PCM_24"): 0.09,
+    ("WAVEX", "PCM_24"): 0.03,
+    ("WAV", "PCM_U8"): 0.06,
+    ("WAV", "FLOAT"): 0.07,
+    ("WAV", "MS_ADPCM"): 0.08,
+    ("FLAC", "PCM_16"): 0.10,
+    ("FLAC", "PCM_24"): 0.03,
+    ("OGG", "VORBIS"): 0.12,
+    ("OGG", "OPUS"): 0.04,
+}
+RATES_HZ = {
+    44_100: 0.45,
+    48_000: 0.18,
+    96_000: 0.04,
+    32_000: 0.03,
+    24_000: 0.04,
+    22_050: 0.12,
+    16_000: 0.06,
+    11_025: 0.04,
+    8000: 0.04,
+}
+CHANNELS = {1: 0.62, 2: 0.38}
+MOST_SLICES = 26
+_STREAM = 1  # generators are seeded [seed, 1] here and [seed, 2, index] for sound; a trailing 0 would not tell apart
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One clip: `frames` frames of its recording from `start_s` on."""
+
+    start_s: float
+    frames: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Everything about a recording but its sound."""
+
+    index: int
+    fs_id: int
+    label: str
+    fold: int
+    salience: int
+    form: Format
+    slices: tuple[Slice, ...]
+
+    @property
+    def class_id(self) -> int:
+        """Number of the class: its place in the alphabet, as in UrbanSound8K."""
+        return list(CLASSES).index(self.label)
+
+    def file_name(self, number: int) -> str:
+        """Name of slice `number`: <fsID>-<classID>-<occurrence>-<slice>."""
+        return f"{self.fs_id}-{self.class_id}-0-{number}{self.form.extension}"
+
+    def windows(self) -> list[tuple[float, float]]:
+        """(start_s, duration_s) of each slice."""
+        return [(piece.start_s, piece.frames / self.form.rate_hz) for piece in self.slices]
+
+
+def draw(seed: int) -> list[Recording]:
+    """The recordings of the data set made from `seed`, by class and fold."""
+    rng = np.random.default_rng([seed, _STREAM])
+    total = sum(plan.recordings for plan in CLASSES.values())
+    codecs, rates, channels = (_deal(rng, shares, total) for shares in (CODECS, RATES_HZ, CHANNELS))
+    fs_ids = rng.choice(np.arange(10_000, 250_000), total, replace=False)
+    recordings: list[Recording] = []
+    for label, plan in CLASSES.items():
+        extra = rng.choice(FOLDS, plan.recordings % FOLDS, replace=False)
+        folds = np.sort(np.concatenate([np.tile(np.arange(FOLDS), plan.recordings // FOLDS), extra])) + 1
+        counts = _heavy_tailed(rng, plan.recordings, plan.clips)
+        for fold, count in zip(folds, counts, strict=True):
+            index = len(recordings)
+            form = _form(codecs[index], rates[index], channels[index])
+            salience = 2 if rng.uniform() < plan.background else 1
+            slices = _slices(rng, plan, form, int(count))
+            recordings.append(Recording(index, int(fs_ids[index]), label, int(fold), salience, form, slices))
+    return recordings
+
+
+def _deal(rng: np.random.Generator, shares: dict, total: int) -> list:
+    """`total` cards in these shares, every kind at least once, shuffled."""
+    counts = np.maximum(np.floor(np.array(list(shares.values())) * total).astype(int), 1)
+    counts[0] += total - counts.sum()
+    cards = [kind for kind, count in zip(shares, counts, strict=True) for _ in range(count)]
+    return [cards[i] for i in rng.permutation(total)]
+
+
+def _form(codec: tuple[str, str], rate_hz: int, channels: int) -> Format:
+    container, subtype = codec
+    if subtype == "OPUS" and rate_hz not in OPUS_RATES_HZ:
+        subtype = "VORBIS"
+    return Format(container, subtype, rate_hz, channels)
+
+
+def _heavy_tailed(rng: np.random.Generator, parts: int, total: int) -> np.ndarray:
+    """`total` shared out to `parts` by log-normal weights, at least one and at most MOST_SLICES each."""
+    counts = np.ones(parts, dtype=int)
+    weights = np.exp(0.9 * rng.standard_normal(parts))
+    for _ in range(total - parts):
+        open_weights = weights * (counts < MOST_SLICES) / counts  # the part that is furthest behind its weight
+        counts[np.argmax(open_weights)] += 1
+    return counts
+
+
+def _slices(rng: np.random.Generator, plan: ClassPlan, form: Format, count: int) -> tuple[Slice, ...]:
+    """Slices that overlap their neighbours; a recording has mostly whole ones or mostly short ones."""
+    whole = rng.beta(plan.whole, 1 - plan.whole)
+    hop_s = float(rng.choice([0.5, 0.5, 1.0, 1.5, 2.0]))
+    start_s = round(float(rng.uniform(0, 0.5)), 3)
+    slices = []
+    for _ in range(count):
+        if rng.uniform() < whole:
+            duration_s, step = SLICE_S, hop_s
+        else:
+            duration_s = float(np.clip(np.exp(rng.normal(plan.log_mean, plan.log_std)), 0.05, SLICE_S))
+            step = duration_s * rng.uniform(0.3, 0.8)
+        frames = form.whole_frames(duration_s)
+        slices.append(Slice(start_s, frames))
+        start_s = round(start_s + min(step, 0.9 * frames / form.rate_hz), 3)
+    return tuple(slices)
