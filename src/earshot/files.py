@@ -43,12 +43,12 @@ def atomic_directory(target: str | Path) -> Iterator[Path]:
     """Yield a temporary directory beside `target`; put it in `target`'s place on success, delete it otherwise."""
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".partial-{target.name}-", dir=target.parent))
     try:
         yield temporary
         temporary.chmod(0o755)
         if target.exists():
-            retired = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+            retired = Path(tempfile.mkdtemp(prefix=f".partial-{target.name}-", dir=target.parent))
             os.replace(target, retired / "old")
             os.replace(temporary, target)
             shutil.rmtree(retired)

@@ -1,1 +1,1 @@
-"""Where recordings come from: one file a source, one table of clips out of each."""
+"""Sources of labelled recordings: one file each, and one table of clips out of each."""

@@ -1,0 +1,190 @@
+"""Which clips train, which validate, which test; and whether a recording sits on both sides."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from earshot.datasets.folds import carve
+from earshot.datasets.table import DatasetError
+
+PARTS = ("train", "val", "test")
+DEFAULT_VAL_FRACTION = 0.15  # of the clips not in test, where no fold is left for validation
+
+
+@dataclass(frozen=True)
+class SplitParams:
+    """The ``split`` section of params.yaml.
+
+    Attributes:
+        strategy: `folds` keeps every recording on one side. `random` deals out clips, as many tutorials do; it leaks
+            recordings into the test and exists to show by how much that flatters.
+        test_folds: folds to test on; `auto` is the last one. Only for `folds`.
+        val_folds: folds to validate on; `auto` is the one before the test folds, or a carved part where too few folds
+            are left. Only for `folds`.
+        val_fraction: carve validation out of the folds that are not tested instead, by recording and stratified by
+            class; 0 to 1, of the clips not in test. Overrides `val_folds`.
+        test_fraction: share of clips to test on, 0 to 1. Only for `random`.
+    """
+
+    strategy: Literal["folds", "random"] = "folds"
+    test_folds: Literal["auto"] | tuple[int, ...] = "auto"
+    val_folds: Literal["auto"] | tuple[int, ...] = "auto"
+    val_fraction: float | None = None
+    test_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name in ("val_fraction", "test_fraction"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1:
+                raise ValueError(f"split.{name} must lie between 0 and 1, not {value}")
+        for name in ("test_folds", "val_folds"):
+            if getattr(self, name) == ():
+                raise ValueError(f"split.{name} must name at least one fold, or be auto")
+
+
+def assign(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:
+    """Give every clip its part.
+
+    Args:
+        clips: the table of `earshot.datasets.table.read_clips`.
+        params: how to split.
+        seed: for carving and for the random strategy; folds alone do not depend on it.
+
+    Returns:
+        str array, one of `PARTS` for each row of `clips`.
+
+    Raises:
+        DatasetError: a fold that does not exist or is used twice, a part with no clips, a class that has none to
+            train on, or (strategy `folds`) a recording with clips of one class in more than one part.
+    """
+    parts = _by_clip(clips, params, seed) if params.strategy == "random" else _by_fold(clips, params, seed)
+    for part in PARTS:
+        if not (parts == part).any():
+            raise DatasetError(f"the {part} part of the split is empty; change the split section of params.yaml")
+    unseen = sorted(set(clips["label"]) - set(clips["label"][parts == "train"]))
+    if unseen:
+        raise DatasetError(
+            f"no clip to train on for {', '.join(unseen)}: every recording of the class is in validation or test; "
+            "add recordings, or choose other folds in the split section of params.yaml"
+        )
+    leaked = leaks(clips, parts) if params.strategy == "folds" else []
+    if leaked:
+        named = ", ".join(f"{recording} ({label})" for recording, label in leaked[:5])
+        raise DatasetError(
+            f"{len(leaked)} recordings have clips of one class on both sides of the split: {named}. Give clips of one "
+            "recording the same fold, or leave the folds out so that they are made by recording"
+        )
+    return parts
+
+
+def leaks(clips: pd.DataFrame, parts: np.ndarray) -> list[tuple[str, str]]:
+    """(recording, label) pairs that have clips in more than one part, sorted; empty for an honest split."""
+    sides = defaultdict(set)
+    for recording, label, part in zip(clips["recording"], clips["label"], parts, strict=True):
+        sides[recording, label].add(part)
+    return sorted(pair for pair, found in sides.items() if len(found) > 1)
+
+
+def shared_recordings(clips: pd.DataFrame) -> list[dict[str, Any]]:
+    """Recordings with clips in more than one fold, with their folds and labels, sorted by name.
+
+    Five of UrbanSound8K's sit in two official folds, under two classes each. They are listed, not moved: moving them
+    would make results incomparable with published ones.
+    """
+    rows = []
+    for recording, group in clips.groupby("recording", sort=True):
+        folds = sorted(set(group["fold"].tolist()))
+        if len(folds) > 1:
+            rows.append({"recording": recording, "folds": folds, "labels": sorted(set(group["label"]))})
+    return rows
+
+
+def describe(clips: pd.DataFrame, parts: np.ndarray, params: SplitParams) -> dict[str, Any]:
+    """The split as plain JSON-able values, for metrics and lineage.
+
+    `test_clips_of_known_recordings` counts test clips whose recording and class also occur outside the test.
+    """
+    folds = clips["fold"].to_numpy()
+    in_test = parts == "test"
+    known = set(zip(clips["recording"][~in_test], clips["label"][~in_test], strict=True))
+    pairs = zip(clips["recording"][in_test], clips["label"][in_test], strict=True)
+    value: dict[str, Any] = {"strategy": params.strategy}
+    if params.strategy == "folds":
+        carved = bool(set(folds[parts == "val"]) & set(folds[parts == "train"]))
+        value["test_folds"] = sorted(set(folds[in_test].tolist()))
+        value["val_folds"] = None if carved else sorted(set(folds[parts == "val"].tolist()))
+        value["val_fraction"] = (params.val_fraction or DEFAULT_VAL_FRACTION) if carved else None
+    else:
+        value["test_fraction"] = params.test_fraction
+        value["val_fraction"] = params.val_fraction or DEFAULT_VAL_FRACTION
+    for part in PARTS:
+        chosen = clips[parts == part]
+        value[part] = {"clips": len(chosen), "recordings": int(chosen["recording"].nunique())}
+    value["test_clips_of_known_recordings"] = sum(pair in known for pair in pairs)
+    return value
+
+
+def _by_fold(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:
+    folds = clips["fold"].to_numpy()
+    existing = sorted(set(folds.tolist()))
+    if len(existing) < 2:
+        raise DatasetError(
+            "the clips have one fold only, so there is nothing to test on; give at least two folds, or none"
+        )
+    test = _existing(params.test_folds, existing, "test_folds") or existing[-1:]
+    rest = [fold for fold in existing if fold not in test]
+    if not rest:
+        raise DatasetError(f"split.test_folds takes every fold ({existing}); leave some to train on")
+    parts = np.where(np.isin(folds, test), "test", "train").astype("<U5")
+    given = _existing(params.val_folds, existing, "val_folds")
+    if params.val_fraction is None and given is not None:
+        both = sorted(set(given) & set(test))
+        if both:
+            raise DatasetError(f"fold {both[0]} is in both split.test_folds and split.val_folds; a fold has one use")
+        parts[np.isin(folds, given)] = "val"
+    elif params.val_fraction is None and len(rest) > 1:
+        parts[folds == _before(test[0], existing, rest)] = "val"
+    else:
+        outside = np.flatnonzero(parts == "train")
+        chosen = carve(
+            clips["label"].iloc[outside].tolist(),
+            clips["recording"].iloc[outside].tolist(),
+            params.val_fraction or DEFAULT_VAL_FRACTION,
+            seed,
+        )
+        parts[outside[chosen]] = "val"
+    return parts
+
+
+def _by_clip(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:
+    """Clips at random, stratified by class: at least one of each class stays in train."""
+    random = np.random.default_rng(seed)
+    parts = np.full(len(clips), "train", dtype="<U5")
+    labels = clips["label"].to_numpy()
+    for label in sorted(set(labels.tolist())):
+        rows = random.permutation(np.flatnonzero(labels == label))
+        test = round(len(rows) * params.test_fraction)
+        val = round((len(rows) - test) * (params.val_fraction or DEFAULT_VAL_FRACTION))
+        test, val = (max(1, test), max(1, val)) if len(rows) >= 3 else (test, 0)
+        parts[rows[:test]] = "test"
+        parts[rows[test : test + val]] = "val"
+    return parts
+
+
+def _existing(wanted: str | tuple[int, ...], existing: list[int], name: str) -> list[int] | None:
+    """The folds of a list, sorted, after checking that they exist; None for `auto`."""
+    if isinstance(wanted, str):
+        return None
+    for fold in wanted:
+        if fold not in existing:
+            raise DatasetError(f"split.{name}: there is no fold {fold}; the clips have folds {existing}")
+    return sorted(set(wanted))
+
+
+def _before(fold: int, existing: list[int], allowed: list[int]) -> int:
+    """The nearest of `allowed` before `fold`, wrapping round from the first to the last."""
+    position = existing.index(fold)
+    return next(f for f in reversed(existing[position:] + existing[:position]) if f in allowed)
