@@ -30,11 +30,15 @@ def load(section: str, cls: type[T], path: str | Path = "params.yaml") -> T:
     Keys that are absent take the dataclass's default. Raises ParamsError for an unknown section or key, a missing
     key without a default, a value of the wrong type, and whatever the dataclass's own ``__post_init__`` refuses.
     """
-    document = _document(path)
-    values = document.get(section, {})
+    return build(cls, mapping(section, path), where=f"{path}: {section}")
+
+
+def mapping(section: str, path: str | Path = "params.yaml") -> dict[str, Any]:
+    """The raw `section` of the YAML file at `path`, empty if it has none: to quote it without knowing its dataclass."""
+    values = _document(path).get(section, {})
     if not isinstance(values, dict):
         raise ParamsError(f"{path}: section '{section}' must be a mapping, not {values!r}")
-    return build(cls, values, where=f"{path}: {section}")
+    return values
 
 
 def load_seed(path: str | Path = "params.yaml") -> int:

@@ -1,0 +1,25 @@
+"""Stage: decode and judge every file, and keep the clips that can be used."""
+
+from pathlib import Path
+
+from earshot import params, stage
+from earshot.audit.config import AuditParams
+from earshot.audit.report import summary
+from earshot.audit.run import audit
+from earshot.datasets.config import DatasetParams
+from earshot.datasets.sources import clips_root
+from earshot.files import exclusive
+
+
+def main() -> None:
+    dataset = params.load("dataset", DatasetParams)
+    with exclusive("audit"):
+        value, table = audit(
+            dataset.name, Path("data/raw/clips.csv"), clips_root(dataset), params.load("audit", AuditParams)
+        )
+    wanted = params.mapping("audio")  # for the words on the terminal only: nothing that is written depends on it
+    print(summary(value, table, wanted.get("sample_rate_hz"), wanted.get("window_s")))
+
+
+if __name__ == "__main__":
+    stage.run(main)
