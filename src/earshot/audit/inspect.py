@@ -72,6 +72,7 @@ def inspect(root: str, path: str, max_duration_s: float) -> FileReport:
     if wrong:
         return _rejected(found, "not_finite", f"{wrong} of {samples.size} samples are not finite numbers")
     peak = float(np.abs(samples).max())
+    means = samples.mean(axis=0, dtype=np.float64)
     at_full_scale = np.abs(samples) >= FULL_SCALE
     contents = hashlib.sha256(f"{info.sample_rate_hz} {info.channels} ".encode())
     contents.update(np.ascontiguousarray(samples, dtype="<f4").data)
@@ -88,7 +89,7 @@ def inspect(root: str, path: str, max_duration_s: float) -> FileReport:
         duration_s=len(samples) / info.sample_rate_hz,
         peak_db=_db(peak),
         rms_db=_db(float(np.sqrt(np.mean(np.square(samples), dtype=np.float64)))),
-        dc_offset=float(max(np.mean(samples, axis=0, dtype=np.float64), key=abs)),
+        dc_offset=float(means[np.argmax(np.abs(means))]),
         clipped_fraction=float(np.count_nonzero(at_full_scale[1:] & at_full_scale[:-1]) / samples.size),
     )
 

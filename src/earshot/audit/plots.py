@@ -15,7 +15,6 @@ from earshot.files import atomic_file
 
 INK, GRID, BAR, ACCENT = "#22303c", "#d9dfe5", "#2f7f9f", "#d9822b"
 DPI = 120
-MOST_SEGMENTS = 6  # codecs told apart in the picture of the rates
 
 
 def write_plots(table: pd.DataFrame, target: Path) -> None:
@@ -52,42 +51,32 @@ def _durations(good: pd.DataFrame) -> Figure:
 
 
 def _rates(good: pd.DataFrame) -> Figure:
-    """Files at each sampling rate, split by how they are encoded."""
-    codec = good["container"] + " " + good["codec"] + np.where(good["channels"] > 1, ", several channels", ", mono")
-    common = codec.value_counts().sort_index().sort_values(ascending=False, kind="stable").index[:MOST_SEGMENTS]
-    codec = codec.where(codec.isin(common), "others")
-    counts = pd.crosstab(good["sample_rate_hz"], codec).sort_index()
-    order = [name for name in [*common, "others"] if name in counts]
-    figure, axes = _figure(7.5, 1.9 + 0.36 * max(len(counts), len(order)), "Sampling rates and encodings")
-    colours = matplotlib.colormaps["viridis"](np.linspace(0.12, 0.92, len(order)))
-    left = np.zeros(len(counts))
-    for name, colour in zip(order, colours, strict=True):
-        axes.barh(range(len(counts)), counts[name], left=left, height=0.7, color=colour, label=name)
-        left += counts[name].to_numpy()
-    for row, total in enumerate(left):
-        axes.text(total, row, f" {total:.0f}", va="center", color=INK)
-    axes.set_yticks(range(len(counts)), [f"{rate / 1000:g} kHz" for rate in counts.index])
-    axes.set_xlim(0, left.max() * 1.12)
-    axes.set_xlabel("files")
-    axes.grid(axis="x", color=GRID)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="encoding", alignment="left")
-    return figure
+    """Files by encoding and sampling rate."""
+    channels = good["channels"].map({1: "mono", 2: "stereo"}).fillna(good["channels"].astype(str) + " channels")
+    counts = pd.crosstab(good["container"] + " " + good["codec"] + ", " + channels, good["sample_rate_hz"]).sort_index()
+    columns = [f"{rate / 1000:g} kHz" for rate in counts.columns.to_numpy()]
+    return _shades(counts, columns, "sampling rate", f"Files by encoding and sampling rate ({len(good)})", 0.85)
 
 
 def _classes_by_fold(good: pd.DataFrame) -> Figure:
-    """Clips of each class in each fold, as a table in shades."""
+    """Clips of each class in each fold."""
     counts = pd.crosstab(good["label"], good["fold"]).sort_index()
-    figure, axes = _figure(
-        2.6 + 0.55 * counts.shape[1], 1.5 + 0.34 * counts.shape[0], f"Clips by class and fold ({len(good)})"
-    )
+    columns = [str(fold) for fold in counts.columns]
+    return _shades(counts, columns, "fold", f"Clips by class and fold ({len(good)})", 0.6)
+
+
+def _shades(counts: pd.DataFrame, columns: list[str], axis: str, title: str, column_in: float) -> Figure:
+    """A table of counts, the higher the darker; a zero is left blank."""
     values = counts.to_numpy()
-    axes.imshow(values, cmap="Blues", aspect="auto", vmin=0, vmax=max(1, values.max()) * 1.15)
+    names_in = 0.085 * max(len(str(name)) for name in counts.index)
+    figure, axes = _figure(names_in + 0.5 + column_in * values.shape[1], 1.2 + 0.34 * values.shape[0], title)
+    axes.imshow(values, cmap="Blues", aspect="auto", vmin=0, vmax=values.max() * 1.15)
     for (row, column), count in np.ndenumerate(values):
-        dark = count > 0.6 * values.max()
-        axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color="white" if dark else INK)
-    axes.set_xticks(range(counts.shape[1]), counts.columns)
-    axes.set_yticks(range(counts.shape[0]), counts.index)
-    axes.set_xlabel("fold")
+        colour = "white" if count > 0.6 * values.max() else INK
+        axes.text(column, row, str(count or ""), ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(values.shape[1]), columns)
+    axes.set_yticks(range(values.shape[0]), counts.index)
+    axes.set_xlabel(axis)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure

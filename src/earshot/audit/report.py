@@ -61,7 +61,7 @@ def verdict(dataset: str, clips: pd.DataFrame, table: pd.DataFrame) -> dict[str,
         "recordings": int(used["recording"].nunique()),
         "recordings_across_folds": shared_recordings(used),
         "classes": {
-            label: {"clips": len(group), "recordings": int(group["recording"].nunique())}
+            str(label): {"clips": len(group), "recordings": int(group["recording"].nunique())}
             for label, group in used.groupby("label", sort=True)
         },
         "folds": {str(fold): len(group) for fold, group in used.groupby("fold", sort=True)},
@@ -116,8 +116,10 @@ def summary(value: dict[str, Any], table: pd.DataFrame, sample_rate_hz: int | No
 
 def _duplicates(good: pd.DataFrame) -> dict[str, Any]:
     groups = defaultdict(list)
-    for row in good[["samples_sha256", "path", "fold", "label"]].itertuples(index=False):
-        groups[row.samples_sha256].append((row.path, int(row.fold), row.label))
+    for samples, path, fold, label in zip(
+        good["samples_sha256"], good["path"], good["fold"], good["label"], strict=True
+    ):
+        groups[samples].append((path, int(fold), label))
     twins = sorted(sorted(group) for group in groups.values() if len(group) > 1)
     return {
         "compared": "decoded samples, sampling rate and channels",

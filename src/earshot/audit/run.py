@@ -53,7 +53,7 @@ def audit(
     _stop_if_unfit(value, clips, params, metrics_json)
     write_plots(table, plots_dir)
     with atomic_file(audited_dir / "files.csv") as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", float_format="%.7g")
     write_clips(audited_dir / "clips.csv", clips[(table["status"] == "ok").to_numpy()])
     return value, table
 
