@@ -1,0 +1,146 @@
+"""Softmax, temperature and calibration errors against hand-computed values, other libraries and simulations."""
+
+import numpy as np
+import pytest
+import scipy.special
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss, log_loss
+
+from earshot.evaluation.calibration import (
+    TEMPERATURES,
+    brier_score,
+    fit_temperature,
+    negative_log_likelihood,
+    reliability,
+)
+from earshot.inference.scores import softmax
+
+
+def test_softmax_agrees_with_scipy_also_where_exponentials_overflow():
+    logits = np.random.default_rng(0).normal(0, 5, (50, 7)).astype(np.float32)
+    logits[3] = [1e4, -1e4, 0, 5, 9_999, 1, 2]
+    for temperature in (0.3, 1.0, 4.0):
+        expected = scipy.special.softmax(logits.astype(np.float64) / temperature, axis=1)
+        np.testing.assert_allclose(softmax(logits, temperature), expected, rtol=1e-12, atol=1e-300)
+
+
+def test_softmax_of_a_row_has_the_same_bits_alone_in_a_batch_and_in_any_layout():
+    logits = np.random.default_rng(1).normal(0, 3, (33, 50)).astype(np.float32)
+    batch = softmax(np.asfortranarray(logits))
+    for row, probabilities in zip(logits, batch, strict=True):
+        assert softmax(row).tobytes() == probabilities.tobytes()
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_softmax_refuses_a_temperature_that_is_not_positive(temperature):
+    with pytest.raises(ValueError, match="temperature"):
+        softmax(np.zeros(3), temperature)
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
+def test_temperature_of_logits_scaled_by_a_known_factor_is_that_factor(factor):
+    random = np.random.default_rng(2)
+    logits = random.normal(0, 2, (40_000, 6))
+    labels = (softmax(logits).cumsum(axis=1) > random.random((len(logits), 1))).argmax(axis=1)  # calibrated by design
+    assert fit_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.03)
+
+
+def test_temperature_is_the_minimum_of_the_loss():
+    random = np.random.default_rng(3)
+    logits, labels = random.normal(0, 3, (200, 4)), random.integers(0, 4, 200)
+    logits[np.arange(200), labels] += 2.5
+    best = fit_temperature(logits, labels)
+    grid = np.geomspace(0.5, 4, 800)
+    losses = [log_loss(labels, softmax(logits, t), labels=range(4)) for t in grid]
+    assert best == pytest.approx(grid[int(np.argmin(losses))], rel=3e-3)
+
+
+def test_temperature_stops_at_its_limits_where_no_minimum_exists():
+    labels = np.array([0, 1, 2])
+    assert fit_temperature(np.eye(3), labels) == TEMPERATURES[0]
+    assert fit_temperature(-np.eye(3), labels) == TEMPERATURES[1]
+
+
+def test_nll_and_brier_agree_with_scikit_learn():
+    random = np.random.default_rng(4)
+    probabilities, labels = softmax(random.normal(0, 2, (100, 5))), random.integers(0, 5, 100)
+    assert negative_log_likelihood(probabilities, labels) == pytest.approx(log_loss(labels, probabilities))
+    assert brier_score(probabilities, labels) == pytest.approx(
+        brier_score_loss(labels, probabilities, labels=range(5), scale_by_half=False)
+    )
+
+
+def test_ece_computed_by_hand():
+    confidence = np.array([0.5, 0.5, 0.6, 0.6, 0.9, 0.9, 0.9, 1.0])
+    correct = np.array([True, False, False, False, True, True, False, True])
+    bins = reliability(confidence, correct, bins=2)
+    np.testing.assert_array_equal(bins.clips, [4, 4])
+    np.testing.assert_allclose(bins.confidence, [0.55, 0.925])
+    np.testing.assert_allclose(bins.accuracy, [0.25, 0.75])
+    assert bins.ece == pytest.approx(0.5 * 0.30 + 0.5 * 0.175)
+
+
+def test_bins_agree_with_scikit_learns_calibration_curve():
+    random = np.random.default_rng(5)
+    confidence = random.beta(4, 2, 1000)
+    correct = random.random(1000) < confidence**2
+    bins = reliability(confidence, correct, bins=10)
+    accuracy, mean_confidence = calibration_curve(correct, confidence, n_bins=10, strategy="quantile")
+    np.testing.assert_allclose(bins.accuracy, accuracy)
+    np.testing.assert_allclose(bins.confidence, mean_confidence)
+
+
+def test_equal_confidences_share_a_bin_whatever_their_order():
+    confidence = np.array([0.7] * 30 + [0.8] * 30)
+    correct = np.arange(60) % 3 > 0
+    forwards, backwards = reliability(confidence, correct), reliability(confidence[::-1], correct[::-1])
+    assert forwards.clips.tolist() == [30, 30]
+    assert forwards.ece == pytest.approx(backwards.ece)
+    assert reliability(np.array([1.0]), np.array([True])).ece == 0
+
+
+def _simulate(clips: int, overconfidence: float, slices: int, seed: int) -> np.ndarray:
+    """Mean (ece, ece_floor, ece_corrected) of 150 data sets in which `slices` clips of a recording err together."""
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(150):
+        recordings = np.repeat(np.arange(clips // slices), slices)
+        confidence = 0.35 + 0.6 * random.random(clips // slices)[recordings]
+        confidence = np.clip(confidence + random.normal(0, 0.03, len(recordings)), 0.3, 0.98)
+        luck, shared = random.random(len(recordings)), random.random(clips // slices)[recordings]
+        luck = np.where(random.random(len(recordings)) < 0.6, shared, luck) if slices > 1 else luck
+        bins = reliability(confidence, luck < confidence - overconfidence, recordings)
+        found.append((bins.ece, bins.ece_floor, bins.ece_corrected))
+    return np.mean(found, axis=0)
+
+
+@pytest.mark.parametrize("slices", [1, 6])
+def test_perfect_calibration_measures_the_floor_and_little_is_left_after_correction(slices):
+    ece, floor, corrected = _simulate(600, 0.0, slices, seed=6)
+    assert ece > 0.035  # the plain figure would call a perfect model miscalibrated
+    assert floor == pytest.approx(ece, rel=0.06)
+    assert corrected < 0.45 * ece
+
+
+@pytest.mark.parametrize("slices", [1, 6])
+@pytest.mark.parametrize("overconfidence", [0.1, 0.2])
+def test_correction_keeps_a_known_miscalibration(slices, overconfidence):
+    _, _, corrected = _simulate(600, overconfidence, slices, seed=7)
+    assert corrected == pytest.approx(overconfidence, abs=0.015)
+
+
+def test_clips_that_err_together_raise_the_floor():
+    random = np.random.default_rng(8)
+    recordings = np.repeat(np.arange(50), 10)
+    confidence = random.uniform(0.5, 0.9, 50)[recordings]
+    correct = random.random(50)[recordings] < 0.7
+    together, alone = reliability(confidence, correct, recordings), reliability(confidence, correct)
+    assert together.ece_floor > 1.5 * alone.ece_floor
+    assert together.ece == alone.ece
+
+
+def test_mismatched_arrays_are_refused():
+    with pytest.raises(ValueError, match="shapes"):
+        reliability(np.zeros(3), np.zeros(4))
+    with pytest.raises(ValueError, match="shapes"):
+        fit_temperature(np.zeros((3, 2)), np.zeros(4, int))
