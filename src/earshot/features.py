@@ -4,9 +4,10 @@ Equal to torchaudio's ``MelSpectrogram`` (power 2, HTK mel scale, no filter norm
 decibels on a fixed scale, within 1e-3 dB. The output *is* float16, in the cache and in the service alike, so that both
 hand the network the same bits.
 
-Two things make a stream equal a file bit for bit: each frame's FFT does not depend on its neighbours, and the mel
-product runs in blocks of one fixed shape. With other shapes the BLAS kernel takes another path and the same frame
-differs in its last bits.
+A stream equals a file bit for bit, because no step of a frame depends on its neighbours. The sum over a mel band is
+therefore no matrix product: BLAS chooses its path by the shape, by a row's place in it and by the number of threads
+(OpenBLAS's kernel for AVX2 gives row 0 and row 20 of one product different last bits). Filters of even index do not
+overlap, nor do those of odd index, so that two weighted segment sums do the same in the same time.
 """
 
 import math
@@ -19,7 +20,7 @@ from earshot.params import ParamsError
 
 FRONT_END_VERSION = 1  # raise it when the output changes by more than rounding: models made before are then refused
 
-_BLOCK_FRAMES = 32  # the one shape of the mel product: 32 frames, the last block padded with zeros
+_BLOCK_FRAMES = 32  # frames worked on at once: their 400 KB stay in the CPU's cache. Changes no bit of the result
 _FLOOR_POWER = 1e-10  # -100 dB: below a 16-bit converter's noise in any mel band
 
 
@@ -86,7 +87,11 @@ class LogMel:
     def __init__(self, params: FrontEndParams) -> None:
         self.params = params
         self._window = _periodic_hann(params.n_fft)
-        self._filters = mel_filters(params)
+        filters = mel_filters(params)
+        self._bands = [  # which mel bands, their weights for each FFT bin, the bin each begins at
+            (slice(parity, None, 2), filters[:, parity::2].sum(axis=1), (filters[:, parity::2] > 0).argmax(axis=0))
+            for parity in range(min(2, params.n_mels))
+        ]
 
     def clip(self, samples: np.ndarray) -> np.ndarray:
         """Log-mel of a clip: float32 samples of shape (n,) to float16 decibels of shape (n_mels, 1 + n // hop_length).
@@ -108,16 +113,18 @@ class LogMel:
         n_fft, hop = self.params.n_fft, self.params.hop_length
         if len(padded) < n_fft:
             return np.zeros((0, self.params.n_mels), np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
+        windows = np.lib.stride_tricks.sliding_window_view(np.asarray(padded, np.float32), n_fft)[::hop]
         out = np.empty((len(windows), self.params.n_mels), np.float32)
-        power = np.zeros((_BLOCK_FRAMES, n_fft // 2 + 1), np.float32)
         for start in range(0, len(windows), _BLOCK_FRAMES):
-            block = windows[start : start + _BLOCK_FRAMES]
-            spectrum = np.fft.rfft(block * self._window)
-            power[: len(block)] = spectrum.real**2 + spectrum.imag**2
-            power[len(block) :] = 0
-            mel = np.maximum(power @ self._filters, np.float32(_FLOOR_POWER))
-            out[start : start + len(block)] = (10 * np.log10(mel))[: len(block)]
+            block = slice(start, start + _BLOCK_FRAMES)
+            squares = np.fft.rfft(windows[block] * self._window).view(np.float32)  # real, imaginary, real, ...
+            squares *= squares
+            power = squares[:, 0::2] + squares[:, 1::2]
+            for bands, weights, first_bins in self._bands:
+                np.add.reduceat(power * weights, first_bins, axis=1, out=out[block, bands])
+        np.maximum(out, np.float32(_FLOOR_POWER), out=out)
+        np.log10(out, out=out)
+        out *= 10
         return out
 
     @cached_property
