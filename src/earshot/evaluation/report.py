@@ -1,6 +1,7 @@
 """An evaluation as the rows and keys of the files under metrics/.
 
-Headline figures lie at the top level, because ``dvc metrics diff`` flattens what is nested. Figures are rounded to six
+Headline figures lie at the top level, because ``dvc metrics diff`` flattens what is nested; sentences are lists, which
+it leaves out of its table. Figures are rounded to six
 digits, so that a last bit that differs between machines does not look like a change.
 """
 
@@ -30,7 +31,7 @@ def headline(evaluation: Evaluation, dataset: str, split: dict[str, Any], most_c
     Args:
         evaluation: of the test clips.
         dataset: its name; every metrics file carries it.
-        split: `earshot.datasets.split.describe`; its strategy becomes `split`, the rest `split_details`.
+        split: `earshot.datasets.split.describe`.
         most_confusions: how many pairs of classes are named.
     """
     low, high = evaluation.interval or (None, None)
@@ -38,6 +39,8 @@ def headline(evaluation: Evaluation, dataset: str, split: dict[str, Any], most_c
     return {
         "dataset": dataset,
         "split": split["strategy"],
+        "test_folds": split.get("test_folds"),
+        "test_clips_of_known_recordings": split["test_clips_of_known_recordings"],
         "test_clips": evaluation.clips,
         "test_recordings": evaluation.recordings,
         "accuracy": rounded(evaluation.accuracy),
@@ -62,7 +65,6 @@ def headline(evaluation: Evaluation, dataset: str, split: dict[str, Any], most_c
             str(pair) for pair in top_confusions(evaluation.confusion, evaluation.classes, most_confusions)
         ],
         "classes_without_clips": [r.name for r in evaluation.per_class if r.interval_note == NO_CLIPS],
-        "split_details": {key: value for key, value in split.items() if key != "strategy"},
     }
 
 

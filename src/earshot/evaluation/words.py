@@ -40,11 +40,11 @@ def worst_class(evaluation: Evaluation) -> ClassReport:
     return min(heard, key=lambda report: (report.recall, report.f1, -report.support))
 
 
-def scrutiny(evaluation: Evaluation) -> str:
-    """Why `worst_class` is the one to look at, in one or two sentences."""
+def scrutiny(evaluation: Evaluation) -> list[str]:
+    """Why `worst_class` is the one to look at, in one to three sentences."""
     report = worst_class(evaluation)
     if report.recall == 1:
-        return f"no class is missed: all {clips(evaluation.clips)} are recognised"
+        return [f"No class is missed: all {clips(evaluation.clips)} are recognised."]
     sentence = f"{report.name} needs scrutiny first: {report.correct} of its {clips(report.support)} are recognised"
     if report.interval:
         low, high = report.interval
@@ -54,12 +54,13 @@ def scrutiny(evaluation: Evaluation) -> str:
     mistaken = [
         c for c in top_confusions(evaluation.confusion, evaluation.classes, most=10**6) if c.actual == report.name
     ]
-    sentence += f", most often missed as {mistaken[0].predicted} ({mistaken[0].clips} clips)" if mistaken else ""
+    sentences = [sentence + f", most often missed as {mistaken[0].predicted} ({clips(mistaken[0].clips)})."]
     if report.interval_note == TOO_FEW:
-        sentence += f". It has only {recordings(report.recordings)}: too few to tell how bad it is"
-    if report.precision is not None and report.predicted - report.correct > report.support - report.correct:
-        sentence += f". It is also claimed wrongly {report.predicted - report.correct} times"
-    return sentence
+        sentences.append(f"It has only {recordings(report.recordings)}: {TOO_FEW} for an interval.")
+    wrongly = report.predicted - report.correct
+    if wrongly > report.support - report.correct:
+        sentences.append(f"Worse, {clips(wrongly)} of other classes are taken for it.")
+    return sentences
 
 
 def summary(evaluation: Evaluation, most: int = 5) -> str:
@@ -83,7 +84,7 @@ def summary(evaluation: Evaluation, most: int = 5) -> str:
             f"salience           foreground {percent(evaluation.accuracy_foreground)}, "
             f"background {percent(evaluation.accuracy_background)}"
         )
-    lines += ["", scrutiny(evaluation)]
+    lines += ["", " ".join(scrutiny(evaluation))]
     confusions = top_confusions(evaluation.confusion, evaluation.classes, most)
     if confusions:
         lines += ["most frequent confusions:", *(f"  {confusion}" for confusion in confusions)]

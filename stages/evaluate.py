@@ -1,0 +1,48 @@
+"""Stage: judge the trained network on the test clips, in full precision, and write what was found to `metrics/`."""
+
+import numpy as np
+
+from earshot import params, stage
+from earshot.datasets.config import DatasetParams
+from earshot.datasets.parts import load_parts
+from earshot.datasets.split import SplitParams
+from earshot.evaluation import plots, report
+from earshot.evaluation.config import EvaluationParams
+from earshot.evaluation.metrics import class_indices, evaluate
+from earshot.evaluation.words import summary
+from earshot.files import exclusive, write_csv, write_json
+from earshot.inference.scores import softmax
+from earshot.training import checkpoint
+from earshot.training.predict import predict_logits
+
+
+def main() -> None:
+    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).name
+    split, settings = params.load("split", SplitParams), params.load("evaluation", EvaluationParams)
+    with exclusive("evaluate"):
+        parts = load_parts(split, seed)
+        test = parts.part("test")
+        trained = checkpoint.load("models/checkpoint.pt")
+        result = evaluate(
+            softmax(predict_logits(trained.model, test.features)),
+            class_indices(test.clips["label"].tolist(), trained.classes),
+            test.clips["recording"].to_numpy(),
+            test.clips["salience"].to_numpy(dtype=np.float64),
+            trained.classes,
+            settings,
+            seed,
+        )
+        write_json("metrics/evaluation.json", report.headline(result, dataset, parts.split, settings.top_confusions))
+        write_csv("metrics/per_class.csv", report.per_class_rows(result), report.PER_CLASS_COLUMNS)
+        write_json("metrics/per_class.json", report.per_class_recall(result, dataset))
+        write_csv("metrics/confusion.csv", report.confusion_rows(result), report.CONFUSION_COLUMNS)
+        plots.plot_confusion(result, "metrics/plots/confusion.png")
+        plots.plot_per_class(result, "metrics/plots/per_class.png")
+        plots.plot_reliability(result.reliability, "metrics/plots/reliability.png")
+        plots.plot_history("metrics/history.csv", "metrics/plots/training.png")
+    print(summary(result))
+    print("\nfiles: metrics/evaluation.json, metrics/per_class.csv, metrics/confusion.csv, metrics/plots/*.png")
+
+
+if __name__ == "__main__":
+    stage.run(main)
