@@ -184,14 +184,14 @@ def plot_history(history_csv: str | Path, target: str | Path) -> None:
     with _figure(target, 7.5, 6.4) as figure:
         losses, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=[2, 2, 0.8])
         marker = "o" if len(epoch) == 1 else None
-        losses.plot(epoch, history["train_loss"], color=GREY, marker=marker, label="training (augmented)")
+        losses.plot(epoch, history["train_loss"], color=GREY, marker=marker, label="training")
         losses.plot(epoch, history["val_loss"], color=BLUE, marker=marker, label="validation")
         losses.set_ylabel("loss")
         losses.legend()
         accuracy.plot(epoch, history["val_accuracy"], color=BLUE, marker=marker)
         accuracy.plot(epoch[best], history["val_accuracy"][best], "o", color=RED)
         accuracy.set_ylabel("validation\naccuracy")
-        accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        accuracy.yaxis.set_major_formatter(PercentFormatter(1))
         rate.plot(epoch, history["learning_rate"], color=GREEN, marker=marker)
         rate.set_ylabel("learning\nrate")
         rate.set_ylim(bottom=0)
