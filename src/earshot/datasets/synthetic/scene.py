@@ -40,9 +40,9 @@ SOURCES: dict[str, Source] = {
     "siren": siren,
     "street_music": street_music,
 }
-BYSTANDER_CHANCE = 0.25  # how often a second source is heard, well below the labelled one
-FOREGROUND_SNR_DB = (6.0, 30.0)
-BACKGROUND_SNR_DB = (-4.0, 8.0)
+BYSTANDER_CHANCE = 0.2  # how often a second source is heard, well below the labelled one
+FOREGROUND_SNR_DB = (8.0, 30.0)
+BACKGROUND_SNR_DB = (0.0, 9.0)
 
 
 def render(
@@ -62,20 +62,20 @@ def render(
     dry = _at_level(SOURCES[label](rng, samples, windows))
     if rng.uniform() < BYSTANDER_CHANCE:
         other = str(rng.choice([name for name in SOURCES if name != label]))
-        dry_other = _at_level(SOURCES[other](rng, samples, [])) * 10 ** (-rng.uniform(12, 25) / 20)
+        dry_other = _at_level(SOURCES[other](rng, samples, [])) * 10 ** (-rng.uniform(14, 26) / 20)
     else:
         dry_other = np.zeros(samples)
     snr_db = rng.uniform(*(FOREGROUND_SNR_DB if salience == 1 else BACKGROUND_SNR_DB))
     room, far_room = _room(rng), _room(rng)
     microphone = _microphone(rng)
-    surroundings = _surroundings(rng)
-    shared = surroundings(rng, samples)
+    around, apart = _surroundings(rng, samples), rng.uniform(0.1, 0.9)
     out = []
-    for _ in range(channels):
+    for channel in range(channels):
         wet = convolve(dry, room(rng)) * np.exp(0.1 * rng.standard_normal())
         wet = _at_level(wet) * 10 ** (snr_db / 20)
         wet += _at_level(convolve(dry_other, far_room(rng))) * 10 ** (snr_db / 20) * _loudness(dry_other)
-        around = shared if channels == 1 else unit_rms(shared + rng.uniform(0.1, 1) * surroundings(rng, samples))
+        if channel:  # reversed, the same ambience stands for its diffuse part, which two microphones do not share
+            around = np.sqrt(1 - apart**2) * around + apart * around[::-1]
         out.append(microphone(rng, wet + around))
     return _record(rng, np.stack(out, axis=1))
 
@@ -115,41 +115,28 @@ def _room(rng: np.random.Generator) -> Callable[[np.random.Generator], Signal]:
     return response
 
 
-def _surroundings(rng: np.random.Generator) -> Callable[[np.random.Generator, int], Signal]:
+def _surroundings(rng: np.random.Generator, samples: int) -> Signal:
     """Ambience of one place, unit RMS: traffic, wind, murmur, birds, mains hum and hiss in drawn shares."""
-    shares = {
-        "traffic": log_uniform(rng, 0.1, 1.5),
-        "wind": log_uniform(rng, 0.02, 1.0),
-        "murmur": log_uniform(rng, 0.02, 1.0) * (rng.uniform() < 0.5),
-        "birds": log_uniform(rng, 0.02, 0.3) * (rng.uniform() < 0.3),
-        "hum": log_uniform(rng, 0.005, 0.2) * (rng.uniform() < 0.4),
-        "hiss": log_uniform(rng, 0.005, 0.3),
-    }
-    traffic_slope, traffic_top_hz = rng.uniform(-8, -3), log_uniform(rng, 800, 8000)
-    mains_hz = float(rng.choice([50.0, 60.0]))
-    hiss_slope = rng.uniform(-2, 3)
-
-    def ambience(rng: np.random.Generator, samples: int) -> Signal:
-        out = shares["hiss"] * noise(rng, samples, hiss_slope)
-        passing = np.exp(rng.uniform(0.1, 0.5) * wander(rng, samples, 0.3))
-        out += shares["traffic"] * unit_rms(noise(rng, samples, traffic_slope, 40, traffic_top_hz) * passing)
-        gusts = np.exp(0.8 * wander(rng, samples, 1.5))
-        out += shares["wind"] * unit_rms(noise(rng, samples, -9, 15, 250) * gusts)
-        if shares["murmur"]:
-            voices = np.zeros(samples)
-            for _ in range(4):
-                formant_hz = log_uniform(rng, 350, 2500)
-                chatter = resonate(rng.standard_normal(samples), formant_hz, 0.4 * formant_hz)
-                voices += unit_rms(chatter) * np.clip(0.4 + wander(rng, samples, rng.uniform(5, 10)), 0, None)
-            out += shares["murmur"] * unit_rms(voices)
-        if shares["birds"]:
-            out += shares["birds"] * _birds(rng, samples)
-        if shares["hum"]:
-            phase = 2 * np.pi * mains_hz * time_s(samples)
-            out += shares["hum"] * sum(np.sin(k * phase + k) / k for k in (1, 2, 3, 4, 6))
-        return unit_rms(out)
-
-    return ambience
+    out = log_uniform(rng, 0.005, 0.3) * noise(rng, samples, rng.uniform(-2, 3))
+    passing = np.exp(rng.uniform(0.1, 0.5) * wander(rng, samples, 0.3))
+    traffic = noise(rng, samples, rng.uniform(-8, -3), 40, log_uniform(rng, 800, 8000)) * passing
+    out += log_uniform(rng, 0.1, 1.5) * unit_rms(traffic)
+    gusts = np.exp(0.8 * wander(rng, samples, 1.5))
+    out += log_uniform(rng, 0.02, 1.0) * unit_rms(noise(rng, samples, -9, 15, 250) * gusts)
+    if rng.uniform() < 0.5:
+        murmur = np.zeros(samples)
+        for _ in range(4):
+            formant_hz = log_uniform(rng, 350, 2500)
+            chatter = resonate(rng.standard_normal(samples), formant_hz, 0.4 * formant_hz)
+            murmur += unit_rms(chatter) * np.clip(0.4 + wander(rng, samples, rng.uniform(5, 10)), 0, None)
+        out += log_uniform(rng, 0.02, 1.0) * unit_rms(murmur)
+    if rng.uniform() < 0.3:
+        out += log_uniform(rng, 0.02, 0.3) * _birds(rng, samples)
+    if rng.uniform() < 0.4:
+        phase = 2 * np.pi * float(rng.choice([50.0, 60.0])) * time_s(samples)
+        hum = sum((np.sin(k * phase + k) / k for k in (1, 2, 3, 4)), np.zeros(samples))
+        out += log_uniform(rng, 0.005, 0.2) * hum
+    return unit_rms(out)
 
 
 def _birds(rng: np.random.Generator, samples: int) -> Signal:

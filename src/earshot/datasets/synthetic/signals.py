@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+from scipy.fft import irfft, next_fast_len, rfftfreq
 from scipy.signal import lfilter, oaconvolve
 
 RATE_HZ = 44_100
@@ -34,7 +34,7 @@ def noise(
 ) -> Signal:
     """Gaussian noise of unit RMS: `slope_db` per octave between soft band edges (second order, both sides)."""
     length = next_fast_len(samples, real=True)
-    spectrum = rfft(rng.standard_normal(length))
+    spectrum = rng.standard_normal(length // 2 * 2 + 2).view(complex)[: length // 2 + 1]
     frequency = np.maximum(rfftfreq(length, 1 / RATE_HZ), 1.0)
     shape = (frequency / 1000.0) ** (slope_db / 6.02)
     shape /= np.sqrt((1 + (low_hz / frequency) ** 4) * (1 + (frequency / high_hz) ** 4))
@@ -43,12 +43,13 @@ def noise(
 
 def wander(rng: np.random.Generator, samples: int, rate_hz: float) -> Signal:
     """A slow random curve, about unit deviation, with `rate_hz` independent values a second, joined smoothly."""
-    knots = max(int(np.ceil(samples / RATE_HZ * rate_hz)) + 3, 4)
-    values = rng.standard_normal(knots)
-    position = np.arange(samples) * (rate_hz / RATE_HZ) + rng.uniform()
-    index = np.minimum(position.astype(int), knots - 2)
-    blend = 0.5 - 0.5 * np.cos(np.pi * (position - index))
-    return values[index] * (1 - blend) + values[index + 1] * blend
+    count = max(int(np.ceil(samples / RATE_HZ * rate_hz)) + 3, 4)
+    knots = np.arange(count * 8) / 8  # eight points a step follow the raised cosine closely enough
+    index = np.minimum(knots.astype(int), count - 2)
+    blend = 0.5 - 0.5 * np.cos(np.pi * (knots - index))
+    values = rng.standard_normal(count)
+    curve = values[index] * (1 - blend) + values[index + 1] * blend
+    return np.interp(np.arange(samples) * (rate_hz / RATE_HZ) + rng.uniform(), knots, curve)
 
 
 def resonate(signal: Signal, frequency_hz: float, bandwidth_hz: float) -> Signal:
