@@ -59,13 +59,13 @@ def read_clips(path: str | Path) -> pd.DataFrame:
     absent = [column for column in COLUMNS if column not in rows]
     if absent:
         raise DatasetError(f"{path} lacks the column {absent[0]}; a table of clips has {', '.join(COLUMNS)}")
-    try:
-        for column in NUMBERS:
-            rows[column] = pd.to_numeric(rows[column].replace("", "nan"))
-        rows["fold"] = rows["fold"].astype("int64")
-    except ValueError as error:
-        raise DatasetError(f"{path}: {error}") from error
-    clips = rows[COLUMNS].astype(dict.fromkeys(NUMBERS, "float64"))
+    for column in (*NUMBERS, "fold"):
+        blank = (rows[column] == "") & (column != "fold")
+        try:
+            rows[column] = rows[column].where(~blank, "nan").astype("int64" if column == "fold" else "float64")
+        except ValueError as error:
+            raise DatasetError(f"{path}: column {column}: {error}") from error
+    clips = rows[COLUMNS]
     check_clips(clips, where=str(path))
     return clips
 

@@ -1,0 +1,187 @@
+"""Splits keep recordings on one side, and say what they did."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from earshot.datasets.folds import carve, fold_count, make_folds
+from earshot.datasets.split import SplitParams, assign, describe, leaks, shared_recordings
+from earshot.datasets.table import DatasetError, make_table
+from earshot.params import ParamsError, build
+
+
+def clips(folds: int = 5, recordings: int = 4, slices: int = 3, labels: tuple[str, ...] = ("dog", "siren", "drill")):
+    """`recordings` recordings of every class in every fold, of `slices` clips each."""
+    rows = [
+        {"path": f"{label}/{fold}-{r}-{s}.wav", "label": label, "fold": fold, "recording": f"{label}{fold}-{r}"}
+        for label in labels
+        for fold in range(1, folds + 1)
+        for r in range(recordings)
+        for s in range(slices)
+    ]
+    return make_table(pd.DataFrame(rows))
+
+
+def folds_in(table: pd.DataFrame, parts: np.ndarray, part: str) -> list[int]:
+    return sorted(set(table["fold"][parts == part].tolist()))
+
+
+def test_auto_tests_on_the_last_fold_and_validates_on_the_one_before():
+    table = clips()
+    parts = assign(table, SplitParams(), seed=0)
+    assert folds_in(table, parts, "test") == [5]
+    assert folds_in(table, parts, "val") == [4]
+    assert folds_in(table, parts, "train") == [1, 2, 3]
+
+
+def test_lists_override_and_auto_validation_wraps_round():
+    table = clips()
+    parts = assign(table, SplitParams(test_folds=(2, 4), val_folds=(5,)), seed=0)
+    assert (folds_in(table, parts, "test"), folds_in(table, parts, "val")) == ([2, 4], [5])
+    parts = assign(table, SplitParams(test_folds=(1,)), seed=0)
+    assert (folds_in(table, parts, "test"), folds_in(table, parts, "val")) == ([1], [5])
+
+
+def test_val_fraction_overrides_val_folds_and_carves_by_recording():
+    table = clips(recordings=10)
+    params = SplitParams(val_fraction=0.2, val_folds=(1,))
+    parts = assign(table, params, seed=3)
+    assert folds_in(table, parts, "val") == [1, 2, 3, 4]
+    assert leaks(table, parts) == []
+    outside = (parts != "test").sum()
+    assert (parts == "val").sum() / outside == pytest.approx(0.2, abs=0.02)
+    for _, group in table.assign(part=parts).groupby("label"):
+        assert (group["part"] == "val").sum() / (group["part"] != "test").sum() == pytest.approx(0.2, abs=0.03)
+
+
+def test_two_folds_leave_validation_to_be_carved():
+    table = clips(folds=2, recordings=8)
+    params = SplitParams()
+    parts = assign(table, params, seed=0)
+    assert folds_in(table, parts, "test") == [2]
+    assert folds_in(table, parts, "val") == folds_in(table, parts, "train") == [1]
+    assert leaks(table, parts) == []
+    assert describe(table, parts, params)["val_folds"] is None
+
+
+def test_carving_follows_the_seed():
+    table = clips(recordings=10)
+    first, again, other = (assign(table, SplitParams(val_fraction=0.2), seed) for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_random_leaks_and_describe_counts_it():
+    table = clips(folds=10, recordings=10, slices=8)
+    params = SplitParams(strategy="random")
+    parts = assign(table, params, seed=0)
+    assert (parts == "test").mean() == pytest.approx(0.2, abs=0.01)
+    assert len(leaks(table, parts)) > 200
+    told = describe(table, parts, params)
+    assert told["test_clips_of_known_recordings"] > 0.9 * told["test"]["clips"]
+    honest = SplitParams()
+    assert describe(table, assign(table, honest, 0), honest) == {
+        "strategy": "folds",
+        "test_folds": [10],
+        "val_folds": [9],
+        "val_fraction": None,
+        "train": {"clips": 1920, "recordings": 240},
+        "val": {"clips": 240, "recordings": 30},
+        "test": {"clips": 240, "recordings": 30},
+        "test_clips_of_known_recordings": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (SplitParams(test_folds=(6,)), r"test_folds: there is no fold 6; the clips have folds \[1, 2, 3, 4, 5\]"),
+        (SplitParams(val_folds=(0,)), "val_folds: there is no fold 0"),
+        (SplitParams(test_folds=(1, 2), val_folds=(2, 3)), "fold 2 is in both"),
+        (SplitParams(test_folds=(1, 2, 3, 4, 5)), "takes every fold"),
+        (SplitParams(test_folds=(1, 2), val_folds=(3, 4, 5)), "the train part of the split is empty"),
+    ],
+)
+def test_folds_that_cannot_be_are_named(params, message):
+    with pytest.raises(DatasetError, match=message):
+        assign(clips(), params, seed=0)
+
+
+def test_a_class_without_clips_to_train_on_is_named():
+    table = clips()
+    table = table[(table["label"] != "siren") | (table["fold"] >= 4)].reset_index(drop=True)
+    with pytest.raises(DatasetError, match="no clip to train on for siren"):
+        assign(table, SplitParams(), seed=0)
+
+
+def test_one_fold_is_too_few():
+    with pytest.raises(DatasetError, match="one fold only"):
+        assign(clips(folds=1), SplitParams(), seed=0)
+
+
+def test_a_recording_on_both_sides_stops_a_split_by_folds():
+    table = clips()
+    table.loc[table["fold"] == 5, "recording"] = table.loc[table["fold"] == 1, "recording"].to_numpy()
+    with pytest.raises(DatasetError, match=r"12 recordings .*both sides.*dog1-0 \(dog\)"):
+        assign(table, SplitParams(), seed=0)
+
+
+def test_a_recording_in_two_folds_under_two_classes_is_listed_and_allowed():
+    table = clips()
+    here = (table["label"] == "dog") & (table["fold"] == 1) & (table["recording"] == "dog1-0")
+    there = (table["label"] == "siren") & (table["fold"] == 5) & (table["recording"] == "siren5-0")
+    table.loc[here | there, "recording"] = "shared"
+    assert leaks(table, assign(table, SplitParams(), seed=0)) == []
+    assert shared_recordings(table) == [{"recording": "shared", "folds": [1, 5], "labels": ["dog", "siren"]}]
+
+
+def test_parameters_are_checked():
+    for values in ({"val_fraction": 1.5}, {"test_folds": []}, {"test_folds": "last"}, {"strategy": "fold"}):
+        with pytest.raises(ParamsError):
+            build(SplitParams, values)
+    assert build(SplitParams, {"test_folds": [3]}).test_folds == (3,)
+
+
+def heavy_tailed(seed: int, recordings: int = 120) -> tuple[list[str], list[str]]:
+    random = np.random.default_rng(seed)
+    labels, names = [], []
+    for r in range(recordings):
+        label = f"class{r % 6}"
+        for _ in range(1 + int(random.pareto(1.0) * 3) % 60):
+            labels.append(label)
+            names.append(f"r{r}")
+    return labels, names
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_made_folds_hold_every_class_and_whole_recordings(seed):
+    labels, names = heavy_tailed(seed)
+    folds = make_folds(labels, names, 10, seed)
+    table = pd.DataFrame({"label": labels, "recording": names, "fold": folds})
+    assert (table.groupby("recording")["fold"].nunique() == 1).all()
+    assert (pd.crosstab(table["label"], table["fold"]) > 0).all(axis=None)
+    assert (folds == make_folds(labels, names, 10, seed)).all()
+
+
+def test_the_rarest_class_limits_the_folds():
+    assert fold_count(["a"] * 30 + ["b"] * 8, [f"a{i}" for i in range(30)] + [f"b{i // 2}" for i in range(8)]) == 4
+    assert fold_count(["a"] * 30 + ["b"] * 30, [f"r{i}" for i in range(60)]) == 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_carving_takes_and_leaves_some_of_every_class(seed):
+    labels, names = heavy_tailed(seed, recordings=24)
+    chosen = carve(labels, names, 0.15, seed)
+    table = pd.DataFrame({"label": labels, "recording": names, "chosen": chosen})
+    assert (table.groupby("recording")["chosen"].nunique() == 1).all()
+    for _, group in table.groupby("label"):
+        assert group["chosen"].any()
+        assert not group["chosen"].all()
+
+
+def test_carving_never_takes_the_last_recording_of_a_class():
+    labels = ["a", "b", "a", "a", "c", "c"]
+    names = ["shared", "shared", "r1", "r2", "r3", "r4"]
+    for seed in range(20):
+        chosen = carve(labels, names, 0.9, seed)
+        assert set(np.array(labels)[~chosen]) == {"a", "b", "c"}
