@@ -210,7 +210,9 @@ def _resampler(from_hz: int, to_hz: int) -> soxr.ResampleStream:
 
 
 def _to_float32(block: np.ndarray) -> np.ndarray:
-    return block * np.float32(1 / _FULL_SCALE[block.dtype])  # a copy in any case: decoders use their block again
+    samples = block.astype(np.float32)  # a copy in any case: decoders use their block again
+    samples *= np.float32(1 / _FULL_SCALE[block.dtype])
+    return samples
 
 
 def _to_mono(block: np.ndarray) -> np.ndarray:
