@@ -29,12 +29,12 @@ class Format:
         return {"WAV": ".wav", "WAVEX": ".wav", "FLAC": ".flac", "OGG": ".ogg"}[self.container]
 
     def whole_frames(self, duration_s: float) -> int:
-        """Frames for about `duration_s`: MS-ADPCM stores whole blocks only, and pads an incomplete one."""
+        """Frames for `duration_s`; fewer for MS-ADPCM, which stores whole blocks only and pads an incomplete one."""
         frames = max(round(duration_s * self.rate_hz), 1)
         if self.subtype != "MS_ADPCM":
             return frames
         block = _adpcm_block(self.rate_hz, self.channels)
-        return max(round(frames / block), 1) * block
+        return max(frames // block, 1) * block
 
 
 def write(path: Path, samples: NDArray[np.float64], form: Format) -> None:

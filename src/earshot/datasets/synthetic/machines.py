@@ -8,7 +8,6 @@ from earshot.datasets.synthetic.signals import (
     Windows,
     activity,
     convolve,
-    high_pass,
     impulses,
     log_uniform,
     low_pass,
@@ -147,18 +146,3 @@ def _rattle(rng: np.random.Generator, samples: int, rate_hz: float) -> Signal:
     hits = _hammering(rng, samples, np.full(samples, rate_hz), jitter=0.05)
     modes = [(log_uniform(rng, 300, 4000), log_uniform(rng, 0.003, 0.015), 1.0) for _ in range(4)]
     return unit_rms(convolve(hits, strike(rng, modes, 0.06)))
-
-
-def horn_loudspeaker(rng: np.random.Generator, signal: Signal) -> Signal:
-    """The response of a horn: little below its flare's cut-off, a few resonances above."""
-    cutoff = log_uniform(rng, 250, 600)
-    out = high_pass(high_pass(signal, cutoff), cutoff)
-    for _ in range(3):
-        centre = log_uniform(rng, 600, 4500)
-        out = out + rng.uniform(0.5, 4) * resonate(out, centre, centre * rng.uniform(0.1, 0.5))
-    return low_pass(out, log_uniform(rng, 2500, 9000))
-
-
-def reed(frequency_hz: Signal, drive: float) -> Signal:
-    """A blown reed or a driven diaphragm: a sawtooth pressed towards a square wave by `drive`."""
-    return np.tanh(drive * saw(frequency_hz)) / np.tanh(drive)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from earshot.datasets.synthetic.machines import horn_loudspeaker, reed
 from earshot.datasets.synthetic.signals import (
     RATE_HZ,
     Signal,
@@ -11,14 +10,16 @@ from earshot.datasets.synthetic.signals import (
     convolve,
     drive_by,
     event_times,
+    high_pass,
     impulses,
     log_uniform,
     low_pass,
     noise,
+    resonate,
+    saw,
     strike,
     swell,
     time_s,
-    unit_rms,
     wander,
 )
 
@@ -39,9 +40,9 @@ def car_horn(rng: np.random.Generator, samples: int, windows: Windows) -> Signal
         doppler = shift[np.minimum(start + np.arange(length), samples - 1)]
         # the diaphragm needs a moment to reach its pitch, and droops when the button is let go
         pitch = doppler * base_hz * (1 - sag * np.exp(-t / 0.03) - 0.5 * sag * np.exp(-(t[-1] - t) / 0.02))
-        honk = sum((reed(pitch * ratio, drive) * rng.uniform(0.6, 1) for ratio in ratios), np.zeros(length))
+        honk = sum((_reed(pitch * ratio, drive) * rng.uniform(0.6, 1) for ratio in ratios), np.zeros(length))
         add_at(out, onset, honk * swell(length, attack_s, rng.uniform(0.01, 0.06)))
-    return horn_loudspeaker(rng, out * gain)
+    return _horn_loudspeaker(rng, out * gain)
 
 
 def siren(rng: np.random.Generator, samples: int, windows: Windows) -> Signal:
@@ -56,10 +57,10 @@ def siren(rng: np.random.Generator, samples: int, windows: Windows) -> Signal:
         pitch[start:stop] = _siren_pitch(rng, stop - start, str(mode), low_hz, high_hz)
         start = stop
     shift, gain = drive_by(rng, samples)
-    wave = reed(pitch * shift, log_uniform(rng, 0.6, 8))
+    wave = _reed(pitch * shift, log_uniform(rng, 0.6, 8))
     if rng.uniform() < 0.25:  # a second vehicle
-        wave += rng.uniform(0.1, 0.7) * reed(_siren_pitch(rng, samples, "wail", low_hz, high_hz), 2.0)
-    return horn_loudspeaker(rng, wave * gain)
+        wave += rng.uniform(0.1, 0.7) * _reed(_siren_pitch(rng, samples, "wail", low_hz, high_hz), 2.0)
+    return _horn_loudspeaker(rng, wave * gain)
 
 
 def _siren_pitch(rng: np.random.Generator, samples: int, mode: str, low_hz: float, high_hz: float) -> Signal:
@@ -115,7 +116,16 @@ def _peak_one(signal: Signal) -> Signal:
     return signal / max(float(np.abs(signal).max()), 1e-12)
 
 
-def pulse_crack(rng: np.random.Generator, samples: int) -> Signal:
-    """One dull knock, for ambience."""
-    modes = [(log_uniform(rng, 80, 1500), log_uniform(rng, 0.005, 0.05), 1.0) for _ in range(3)]
-    return unit_rms(strike(rng, modes, samples / RATE_HZ))
+def _horn_loudspeaker(rng: np.random.Generator, signal: Signal) -> Signal:
+    """The response of a horn: little below its flare's cut-off, a few resonances above."""
+    cutoff = log_uniform(rng, 250, 600)
+    out = high_pass(high_pass(signal, cutoff), cutoff)
+    for _ in range(3):
+        centre = log_uniform(rng, 600, 4500)
+        out = out + rng.uniform(0.5, 4) * resonate(out, centre, centre * rng.uniform(0.1, 0.5))
+    return low_pass(out, log_uniform(rng, 2500, 9000))
+
+
+def _reed(frequency_hz: Signal, drive: float) -> Signal:
+    """A blown reed or a driven diaphragm: a sawtooth pressed towards a square wave by `drive`."""
+    return np.tanh(drive * saw(frequency_hz)) / np.tanh(drive)

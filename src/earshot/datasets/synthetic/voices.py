@@ -86,11 +86,11 @@ def _utterance(
     kind = rng.choice(["talk", "call", "scream", "laugh"], p=_kinds(excitement))
     if kind == "talk":
         rate = rng.uniform(3, 6)
-        notes = child_hz * np.exp(0.2 * rng.standard_normal(rng.integers(2, 9)))
+        notes: Signal = child_hz * np.exp(0.2 * rng.standard_normal(rng.integers(2, 9)))
         return [(0.5 * _syllable(rng, p, tract, rng.uniform(0.5, 0.95) / rate, 0.1), 1 / rate) for p in notes]
     if kind == "laugh":
         rate = rng.uniform(4, 6.5)
-        notes = child_hz * rng.uniform(1.2, 2) * 0.95 ** np.arange(rng.integers(3, 10))
+        notes = child_hz * rng.uniform(1.2, 2) * 0.95 ** np.arange(rng.integers(3, 10), dtype=np.float64)
         return [(0.6 * _syllable(rng, p, tract, 0.55 / rate, 0.35), 1 / rate) for p in notes]
     if kind == "call":
         lengths = rng.uniform(0.2, 0.9, rng.integers(1, 4))
