@@ -13,7 +13,6 @@ from earshot.datasets.synthetic.signals import (
     low_pass,
     noise,
     resonate,
-    saw,
     strike,
     time_s,
     unit_rms,
