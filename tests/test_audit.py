@@ -149,6 +149,10 @@ def test_warnings_are_counted_and_the_files_used(sounds, tmp_path):
     write(sounds / "dog/loud.wav", np.clip(np.sin(np.arange(3200) * 0.1) * 5, -1, 1))
     write(sounds / "dog/touches.wav", np.sin(np.arange(3200) * 0.7))  # reaches full scale and is not cut off there
     write(sounds / "dog/offset.wav", noise() - 0.05)
+    write(sounds / "dog/cut.wav", noise(1.0))
+    (sounds / "dog/cut.wav").write_bytes((sounds / "dog/cut.wav").read_bytes()[:20_000])
+    write(sounds / "dog/cut.mp3", noise(2.0))
+    (sounds / "dog/cut.mp3").write_bytes((sounds / "dog/cut.mp3").read_bytes()[:4_000])
     value = Audited(sounds, tmp_path).run()
     assert value["clips_rejected"] == 0
     assert value["warning_files"] == {
@@ -156,8 +160,15 @@ def test_warnings_are_counted_and_the_files_used(sounds, tmp_path):
         "clipped": ["dog/loud.wav"],
         "dc_offset": ["dog/offset.wav"],
         "duration_mismatch": [],
+        "truncated": ["dog/cut.mp3", "dog/cut.wav"],
     }
-    assert value["warnings"] == {"silent": 2, "clipped": 1, "dc_offset": 1, "duration_mismatch": 0}
+    assert value["warnings"] == {
+        "silent": 2,
+        "clipped": 1,
+        "dc_offset": 1,
+        "duration_mismatch": 0,
+        "truncated": 2,
+    }
 
 
 def test_durations_are_compared_with_the_metadata_where_there_is_any(sounds, tmp_path):

@@ -10,6 +10,9 @@ import numpy as np
 from earshot.audio import AudioError, AudioLimits, decode
 
 FULL_SCALE = 0.999  # at or above this a sample is at full scale (16-bit full scale is 0.99997)
+TRUNCATED_S = 0.1  # fewer samples than the header promises by more than this
+RIFF_SLACK_BYTES = 16  # some writers count the padding byte or the header twice
+RIFF_UNKNOWN_BYTES = 0x7FFF0000  # recorders that stream write a size this large until they are done
 SILENCE_FLOOR_DB = -200.0  # stands for digital silence, whose level is minus infinity
 
 
@@ -30,6 +33,7 @@ class FileReport:
         peak_db, rms_db: relative to full scale, over all channels; never below `SILENCE_FLOOR_DB`.
         dc_offset: mean of the channel that is furthest from zero; 1 is full scale.
         clipped_fraction: share of samples at full scale that follow another one there.
+        truncated: the header promises more than the file holds; what is there was decoded.
     """
 
     path: str
@@ -48,6 +52,7 @@ class FileReport:
     rms_db: float = 0.0
     dc_offset: float = 0.0
     clipped_fraction: float = 0.0
+    truncated: bool = False
 
 
 def inspect(root: str, path: str, max_duration_s: float) -> FileReport:
@@ -91,7 +96,16 @@ def inspect(root: str, path: str, max_duration_s: float) -> FileReport:
         rms_db=_db(float(np.sqrt(np.mean(np.square(samples), dtype=np.float64)))),
         dc_offset=float(means[np.argmax(np.abs(means))]),
         clipped_fraction=float(np.count_nonzero(at_full_scale[1:] & at_full_scale[:-1]) / samples.size),
+        truncated=_riff_is_cut(file, size) or info.frames > len(samples) + TRUNCATED_S * info.sample_rate_hz,
     )
+
+
+def _riff_is_cut(file: Path, size: int) -> bool:
+    """Whether a WAV file is shorter than its header says; libsndfile reads such a file without a word."""
+    with file.open("rb") as stream:
+        head = stream.read(8)
+    promised = int.from_bytes(head[4:], "little") + 8
+    return head[:4] == b"RIFF" and size < promised - RIFF_SLACK_BYTES and promised < RIFF_UNKNOWN_BYTES
 
 
 def _rejected(found: FileReport, reason: str, detail: str) -> FileReport:

@@ -12,7 +12,7 @@ from earshot.audit.config import AuditParams
 from earshot.audit.inspect import FileReport
 from earshot.datasets.split import shared_recordings
 
-WARNINGS = ("silent", "clipped", "dc_offset", "duration_mismatch")
+WARNINGS = ("silent", "clipped", "dc_offset", "duration_mismatch", "truncated")
 NAMED = 50  # files named for each warning; all of them are counted and marked in the per-file table
 ONE_FRAME_S = 1e-4  # durations closer than this are equal
 
@@ -32,6 +32,7 @@ def file_table(clips: pd.DataFrame, reports: list[FileReport], params: AuditPara
         "clipped": good & (table["clipped_fraction"] > params.clipped_fraction),
         "dc_offset": good & (table["dc_offset"].abs() > params.dc_offset),
         "duration_mismatch": good & off,
+        "truncated": good & table["truncated"],
     }
     table["warnings"] = [";".join(name for name in WARNINGS if applies[name].iloc[row]) for row in range(len(table))]
     table.insert(4, "status", np.where(good, "ok", "rejected"))
