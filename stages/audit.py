@@ -7,7 +7,7 @@ from earshot.audit.config import AuditParams
 from earshot.audit.report import summary
 from earshot.audit.run import audit
 from earshot.datasets.config import DatasetParams
-from earshot.datasets.sources import clips_root
+from earshot.datasets.paths import clips_root
 from earshot.files import exclusive
 
 

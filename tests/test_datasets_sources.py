@@ -8,8 +8,9 @@ import pytest
 
 from earshot.datasets import esc, sources, urbansound8k
 from earshot.datasets.config import DEFAULT_PATH, DatasetParams
+from earshot.datasets.paths import clips_root, user_path
 from earshot.datasets.published import Published, read_published
-from earshot.datasets.sources import clips_root, prepare, summary, user_path
+from earshot.datasets.sources import prepare, summary
 from earshot.datasets.table import DatasetError, read_clips
 
 CLIPS = [  # name, recording, start, end, salience, fold, class

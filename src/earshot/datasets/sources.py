@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from earshot.datasets import esc, folder, urbansound8k
-from earshot.datasets.config import DEFAULT_PATH, DatasetParams
+from earshot.datasets.config import DatasetParams
+from earshot.datasets.paths import RAW_DIR, user_path
 from earshot.datasets.source import Index, Source, Verification
 from earshot.datasets.table import DatasetError, write_clips
 from earshot.files import STATE_DIR, atomic_directory, write_json
 
-RAW_DIR = Path("data/raw")
 CLIPS = "clips.csv"
 CARD = "source.json"
 NAMED = 50  # files named one by one in source.json; all of them are counted
@@ -28,32 +28,6 @@ def find_source(name: str) -> Source:
     except KeyError:
         known = ", ".join(["synthetic", *sources])
         raise DatasetError(f"dataset.name must be one of {known}, not {name!r}") from None
-
-
-def user_path(params: DatasetParams) -> Path | None:
-    """The user's own copy that `params` names, or None if the source is to be downloaded or synthesised.
-
-    The default path counts as "none" while it holds nothing but hidden files. Any other path must be a directory
-    with something in it: DatasetError otherwise.
-    """
-    path = Path(params.path)
-    default = path == Path(DEFAULT_PATH)
-    if path.is_dir():
-        holds_something = any(not entry.name.startswith(".") for entry in path.iterdir())
-        if holds_something:
-            return path
-        if not default:
-            raise DatasetError(f"dataset.path={params.path} is an empty directory; put the recordings into it")
-    elif path.exists():
-        raise DatasetError(f"dataset.path={params.path} is a file; give the directory the recordings are in, unpacked")
-    elif not default:
-        raise DatasetError(f"dataset.path={params.path} does not exist; give the directory the recordings are in")
-    return None
-
-
-def clips_root(params: DatasetParams, raw_dir: Path = RAW_DIR) -> Path:
-    """The directory that the paths in the table of clips are relative to: the user's copy, or `raw_dir`."""
-    return user_path(params) or raw_dir
 
 
 def prepare(
