@@ -291,7 +291,7 @@ def _open_soundfile(
         handle = os.dup(stream.fileno())
         os.lseek(handle, 0, os.SEEK_SET)
     try:
-        file = stack.enter_context(soundfile.SoundFile(handle, closefd=True))
+        file = stack.enter_context(_Sequential(handle, closefd=True))
     except (soundfile.LibsndfileError, TypeError, ValueError, RuntimeError) as error:
         raise UndecodableError(f"not audio that can be decoded; it looks like {describe_content(head)}") from error
     info = AudioInfo(
@@ -340,6 +340,17 @@ def _pcm24_blocks(stream: BinaryIO, frames: int, channels: int) -> Iterator[np.n
         frames -= whole
 
 
+class _Sequential(soundfile.SoundFile):
+    """A sound file that is read from front to back.
+
+    soundfile seeks after every read of a file that can seek. MP3 and Opus decoders lose their state by that, and what
+    follows would depend on the size of the blocks.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 class _Nameless(io.RawIOBase):
     """A file object without its name."""
 
@@ -353,7 +364,10 @@ class _Nameless(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._stream.seek(offset, whence)
+        try:
+            return self._stream.seek(offset, whence)
+        except (OSError, ValueError):  # a damaged header points before the file: stay, and let libsndfile refuse it
+            return self._stream.tell()
 
     def tell(self) -> int:
         return self._stream.tell()
@@ -386,7 +400,7 @@ def _open_ffmpeg(
     try:
         container = stack.enter_context(av.open(stream, format=demuxer, metadata_errors="ignore"))
         track: Any = next((s for s in container.streams if s.type == "audio"), None)
-        if track is None or not track.rate or not track.channels:
+        if track is None or track.codec_context is None or not track.rate or not track.channels:
             raise refused
         codec = track.codec_context.name
     except (av.error.FFmpegError, ValueError) as error:
