@@ -26,13 +26,18 @@ from earshot.errors import EarshotError
 Source = str | Path | BinaryIO
 """A path, or a binary file object that can seek (positioned anywhere; it is read from its beginning)."""
 
-_BLOCK_SAMPLES = 1 << 15  # samples over all channels decoded at once: 128 KB as float32, which stay in the CPU's cache
+_BLOCK_SAMPLES = 1 << 16  # samples over all channels decoded at once: 256 KB as float32, which stay in the CPU's cache
 _RESAMPLE_QUALITY = "HQ"  # 20-bit: its pass band ends at 0.91 of Nyquist and it costs no more than "MQ"
 
 # Encodings of at most 16 bits: decoded to int16 without loss, and converted once, after the mix to mono.
 _INT16_SUBTYPES = {"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "MS_ADPCM", "IMA_ADPCM", "G721_32", "GSM610"}
 _FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31, np.dtype(np.float32): 1.0}
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
+
+
+# glibc hands freed memory back to the kernel until it has seen a larger block freed: its thresholds follow the largest.
+# The page faults of taking it again are 30 to 40 % of the time for a clip in a fresh process.
+np.empty(4 << 20, np.uint8)  # allocated, never touched and freed at once
 
 
 class AudioError(EarshotError, ValueError):
@@ -327,15 +332,16 @@ def _pcm24_blocks(stream: BinaryIO, frames: int, channels: int) -> Iterator[np.n
     """
     width = 3 * channels
     position = stream.tell()
+    most = max(1, _BLOCK_SAMPLES // channels)
+    buffer = np.empty((min(frames, most), channels), np.int32)
     while frames > 0:
         stream.seek(position - 1)
-        data = stream.read(1 + width * min(frames, max(1, _BLOCK_SAMPLES // channels)))
+        data = stream.read(1 + width * min(frames, most))
         whole = (len(data) - 1) // width
         if whole <= 0:
             return
-        block = np.ndarray((whole, channels), "<i4", data, strides=(width, 3)).astype(np.int32)
-        block &= -256
-        yield block
+        overlapping = np.ndarray((whole, channels), "<i4", data, strides=(width, 3))
+        yield np.bitwise_and(overlapping, np.int32(-256), out=buffer[:whole])
         position += whole * width
         frames -= whole
 
