@@ -113,6 +113,10 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
             raise ParamsError(f"{where} must be a mapping, not {value!r}")
         element = typing.get_args(hint)[1]
         return {str(key): _checked(item, element, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, dict):
+            raise ParamsError(f"{where} must be a mapping, not {value!r}")
+        return build(hint, value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is types.NoneType or hint is None:

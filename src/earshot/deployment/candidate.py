@@ -1,0 +1,183 @@
+"""From a checkpoint to a candidate for release: two ONNX files, each with its card, and what the gate thinks of them."""
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from earshot.datasets.parts import Part, Parts
+from earshot.deployment.config import CARD, FP32, INT8, GateParams, QuantizationParams
+from earshot.deployment.export import export
+from earshot.deployment.parity import Parity, Scores, compare, over_budget
+from earshot.deployment.provenance import Provenance
+from earshot.deployment.quantize import choose_calibration, convolutions_left_in_float, quantize
+from earshot.evaluation.calibration import fit_temperature
+from earshot.features import FRONT_END_VERSION, LogMel
+from earshot.files import write_json
+from earshot.inference.model import open_session
+from earshot.lineage import METADATA_KEY, Card, probe_db
+from earshot.training.checkpoint import Checkpoint
+from earshot.training.predict import predict_logits
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Both files' contents, parity on validation and test, and every budget broken (empty: it may be released)."""
+
+    fp32: bytes
+    int8: bytes
+    int8_card: Card
+    val: Parity
+    test: Parity
+    export_difference: float
+    float_convolutions: int
+    broken: list[str]
+
+
+def make_candidate(
+    checkpoint: Checkpoint,
+    parts: Parts,
+    provenance: Provenance,
+    quantization: QuantizationParams,
+    gate: GateParams,
+    bins: int,
+    seed: int,
+) -> Candidate:
+    """Export, quantise, fit the temperature of each file, compare them, and judge.
+
+    The INT8 ranges come from training clips, temperatures and the judgement from validation clips. Test clips are
+    looked at last and decide nothing.
+    """
+    train, val, test = parts.part("train"), parts.part("val"), parts.part("test")
+    fp32 = export(checkpoint)
+    chosen = choose_calibration(train.labels, quantization.calibration_clips, seed)
+    int8 = quantize(fp32, train.features[chosen])
+    fp32_val, int8_val = _logits(fp32, val), _logits(int8, val)
+    # Rounded as the card keeps them, so that figures and service divide by the very same number.
+    temperatures = {
+        name: round(fit_temperature(logits, val.labels), 6) for name, logits in (("fp32", fp32_val), ("int8", int8_val))
+    }
+
+    def parity(part: Part, fp32_logits: np.ndarray, int8_logits: np.ndarray) -> Parity:
+        scores = (Scores(fp32_logits, temperatures["fp32"]), Scores(int8_logits, temperatures["int8"]))
+        return compare(*scores, part.labels, parts.classes, bins)
+
+    val_parity = parity(val, fp32_val, int8_val)
+    test_parity = parity(test, _logits(fp32, test), _logits(int8, test))
+    difference = float(np.abs(predict_logits(checkpoint.model, val.features) - fp32_val).max())
+    left = convolutions_left_in_float(int8)
+
+    card = Card(
+        architecture=checkpoint.architecture,
+        classes=checkpoint.classes,
+        temperature=temperatures["fp32"],
+        front_end=asdict(checkpoint.front_end),
+        front_end_version=FRONT_END_VERSION,
+        probe_db=probe_db(LogMel(checkpoint.front_end)),
+        dataset=provenance.dataset,
+        split=parts.split,
+        params=provenance.params,
+        code=provenance.code,
+        metrics=_card_metrics("fp32", val_parity, test_parity),
+    )
+    int8_card = replace(card, temperature=temperatures["int8"], metrics=_card_metrics("int8", val_parity, test_parity))
+    return Candidate(
+        fp32=_with_card(fp32, card),
+        int8=_with_card(int8, int8_card),
+        int8_card=int8_card,
+        val=val_parity,
+        test=test_parity,
+        export_difference=difference,
+        float_convolutions=left,
+        broken=over_budget(val_parity, difference, left, gate),
+    )
+
+
+def report(candidate: Candidate, dataset: str) -> dict[str, Any]:
+    """``metrics/quantization.json``: figures on test, the same on validation under `gate`, and the verdict."""
+    return {
+        "dataset": dataset,
+        **candidate.test.figures(),
+        "gate": {
+            **candidate.val.figures(),
+            "export_difference": float(f"{candidate.export_difference:.3g}"),
+            "float_convolutions": candidate.float_convolutions,
+        },
+        "temperature": candidate.int8_card.temperature,
+        "fp32_bytes": len(candidate.fp32),
+        "int8_bytes": len(candidate.int8),
+        "passed": not candidate.broken,
+        "broken": candidate.broken,
+    }
+
+
+def summary(candidate: Candidate) -> str:
+    """The verdict in a few lines for the terminal."""
+    val, test = candidate.val, candidate.test
+    return "\n".join(
+        [
+            f"INT8 beside fp32 on test: accuracy {test.int8_accuracy:.4f} and {test.fp32_accuracy:.4f}, "
+            f"the same answer for {test.agreement:.2%} of clips",
+            f"on validation: {val.int8_accuracy:.4f} and {val.fp32_accuracy:.4f}, {val.agreement:.2%}; PyTorch and "
+            f"ONNX differ by at most {candidate.export_difference:.2g}",
+            f"size: {len(candidate.int8) / 1e3:.0f} kB and {len(candidate.fp32) / 1e3:.0f} kB; temperature "
+            f"{candidate.int8_card.temperature:.3f}",
+            "the gate is passed" if not candidate.broken else "the gate is NOT passed: " + "; ".join(candidate.broken),
+        ]
+    )
+
+
+def parity_rows(candidate: Candidate) -> list[dict[str, Any]]:
+    """``metrics/parity.csv``: a row for each part and class."""
+    return [
+        {"part": part, **{key: round(v, 6) if isinstance(v, float) else v for key, v in row.items()}}
+        for part, parity in (("val", candidate.val), ("test", candidate.test))
+        for row in parity.classes
+    ]
+
+
+def write_candidate(candidate: Candidate, directory: Path) -> None:
+    """Write both ONNX files and ``model.json`` (the INT8 file's card, for programs) into `directory`."""
+    (directory / FP32).write_bytes(candidate.fp32)
+    (directory / INT8).write_bytes(candidate.int8)
+    write_json(directory / CARD, json.loads(candidate.int8_card.to_json()))
+
+
+def _logits(model: onnx.ModelProto, part: Part) -> np.ndarray:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "model.onnx"
+        onnx.save(model, path)
+        session = open_session(path)
+        chunks = range(0, len(part.features), _CHUNK)
+        answers = [
+            session.run(["logits"], {"log_mel": part.features[i : i + _CHUNK].astype(np.float32)})[0] for i in chunks
+        ]
+    return np.concatenate(answers)
+
+
+def _card_metrics(kind: str, val: Parity, test: Parity) -> dict[str, Any]:
+    def figures(parity: Parity) -> dict[str, Any]:
+        return {
+            "accuracy": round(getattr(parity, f"{kind}_accuracy"), 4),
+            "ece": round(getattr(parity, f"{kind}_ece"), 4),
+            "recall": {
+                row["class"]: None if row[f"{kind}_recall"] is None else round(row[f"{kind}_recall"], 4)
+                for row in parity.classes
+            },
+        }
+
+    return {"validation": figures(val), "test": figures(test)}
+
+
+def _with_card(model: onnx.ModelProto, card: Card) -> bytes:
+    carrying = onnx.ModelProto()
+    carrying.CopyFrom(model)
+    onnx.helper.set_model_props(carrying, {METADATA_KEY: card.to_json()})
+    onnx.checker.check_model(carrying)
+    return carrying.SerializeToString(deterministic=True)

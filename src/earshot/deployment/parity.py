@@ -1,0 +1,102 @@
+"""Does the INT8 file decide as the fp32 one does? Judged on decisions, not on the likeness of vectors."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from earshot.deployment.config import GateParams
+from earshot.evaluation.calibration import reliability
+from earshot.inference.scores import softmax
+
+MIN_LOST_CLIPS = 2  # net clips a class must lose before its recall drop counts
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Logits (clips, classes) of one file, and the temperature they are divided by."""
+
+    logits: np.ndarray
+    temperature: float
+
+    @property
+    def decisions(self) -> np.ndarray:
+        """Class number for each clip."""
+        return self.logits.argmax(axis=1)
+
+    def ece(self, labels: np.ndarray, bins: int) -> float:
+        """Expected calibration error at this temperature, `bins` bins of equal mass."""
+        confidence = softmax(self.logits, self.temperature).max(axis=1)
+        return reliability(confidence, self.decisions == labels, bins=bins).ece
+
+
+@dataclass(frozen=True)
+class Parity:
+    """fp32 beside INT8 on one part of the clips. `classes` holds one row a class: recall, clips lost and gained."""
+
+    fp32_accuracy: float
+    int8_accuracy: float
+    accuracy_drop: float
+    agreement: float
+    max_class_recall_drop: float
+    max_class_recall_drop_class: str
+    max_net_lost_clips: int
+    fp32_ece: float
+    int8_ece: float
+    classes: list[dict[str, Any]]
+
+    def figures(self) -> dict[str, Any]:
+        """What goes into ``metrics/quantization.json``: everything but the rows, rounded."""
+        values = {name: value for name, value in vars(self).items() if name != "classes"}
+        return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def compare(fp32: Scores, int8: Scores, labels: np.ndarray, classes: tuple[str, ...], bins: int) -> Parity:
+    """Compare the two files' answers to the same clips.
+
+    `max_class_recall_drop` is over classes with at least `MIN_LOST_CLIPS` net lost clips, 0 where there is none.
+    """
+    right = {"fp32": fp32.decisions == labels, "int8": int8.decisions == labels}
+    rows: list[dict[str, Any]] = []
+    for number, name in enumerate(classes):
+        of_class = labels == number
+        support = int(of_class.sum())
+        lost = int((of_class & right["fp32"] & ~right["int8"]).sum())
+        gained = int((of_class & ~right["fp32"] & right["int8"]).sum())
+        recalls = {f"{kind}_recall": float(hit[of_class].mean()) if support else None for kind, hit in right.items()}
+        rows.append({"class": name, "support": support, **recalls, "lost": lost, "gained": gained})
+    counted = [row for row in rows if row["lost"] - row["gained"] >= MIN_LOST_CLIPS]
+    worst = max(counted, key=lambda row: row["fp32_recall"] - row["int8_recall"], default=None)
+    return Parity(
+        fp32_accuracy=float(right["fp32"].mean()),
+        int8_accuracy=float(right["int8"].mean()),
+        accuracy_drop=float(right["fp32"].mean() - right["int8"].mean()),
+        agreement=float((fp32.decisions == int8.decisions).mean()),
+        max_class_recall_drop=worst["fp32_recall"] - worst["int8_recall"] if worst else 0.0,
+        max_class_recall_drop_class=worst["class"] if worst else "",
+        max_net_lost_clips=max(row["lost"] - row["gained"] for row in rows),
+        fp32_ece=fp32.ece(labels, bins),
+        int8_ece=int8.ece(labels, bins),
+        classes=rows,
+    )
+
+
+def over_budget(val: Parity, export_difference: float, float_convolutions: int, gate: GateParams) -> list[str]:
+    """Every budget that a candidate breaks on validation and by how much, in words; empty when it may be released."""
+    found = []
+
+    def at_most(what: str, value: float, budget: float, key: str) -> None:
+        if not value <= budget:
+            found.append(f"{what} is {value:.6g}, {value - budget:.6g} over gate.{key} = {budget:g}")
+
+    at_most("accuracy drop", val.accuracy_drop, gate.max_accuracy_drop, "max_accuracy_drop")
+    of_class = f"recall drop of {val.max_class_recall_drop_class or 'any class'}"
+    at_most(of_class, val.max_class_recall_drop, gate.max_class_recall_drop, "max_class_recall_drop")
+    at_most("calibration error increase", val.int8_ece - val.fp32_ece, gate.max_ece_increase, "max_ece_increase")
+    at_most("PyTorch to ONNX difference", export_difference, gate.max_export_difference, "max_export_difference")
+    if not val.agreement >= gate.min_agreement:
+        short = gate.min_agreement - val.agreement
+        found.append(f"agreement is {val.agreement:.6g}, {short:.6g} under gate.min_agreement = {gate.min_agreement:g}")
+    if float_convolutions:
+        found.append(f"{float_convolutions} convolutions were not quantised; all must be")
+    return found

@@ -1,0 +1,44 @@
+"""What a model's card says of where it came from: data, parameters and code, by content."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from earshot.files import sha256
+from earshot.hashes import hash_code
+
+STAGES = ("download", "audit", "features", "train", "quantize")  # all that a model's bytes come from
+SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "quantization")
+_OF_SOURCE = ("name", "title", "licence", "citation", "url")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The parts of an `earshot.lineage.Card` of the same names."""
+
+    dataset: dict[str, Any]
+    params: dict[str, Any]
+    code: dict[str, str]
+
+
+def gather(
+    source_json: Path = Path("data/raw/source.json"),
+    audited_dir: Path = Path("data/audited"),
+    params_yaml: Path = Path("params.yaml"),
+    dvc_yaml: Path = Path("dvc.yaml"),
+) -> Provenance:
+    """Read where the data came from, hash what was audited, and hash the code that the stages declare.
+
+    The path of a user's own copy is left out: it says something of a machine and nothing of the data.
+    """
+    source = json.loads(source_json.read_text(encoding="utf-8"))
+    dataset = {key: source[key] for key in _OF_SOURCE}
+    # files.csv lists the content hash of every file, so these two hashes stand for the audio itself.
+    dataset["sha256"] = {name: sha256(audited_dir / name) for name in ("clips.csv", "files.csv")}
+    document = yaml.safe_load(params_yaml.read_text(encoding="utf-8"))
+    params = {section: document[section] for section in SECTIONS if section in document}
+    params["dataset"] = {key: value for key, value in params["dataset"].items() if key != "path"}
+    return Provenance(dataset, params, hash_code(STAGES, dvc_yaml))

@@ -1,0 +1,71 @@
+"""Augmentation as batched tensor operations on whichever device holds the batch; no loop over clips.
+
+All work on decibels of shape (batch, n_mels, frames), before normalisation, except `mask`. Random numbers come from
+torch's global generators, which the training loop seeds at the start of every epoch.
+"""
+
+import torch
+from torch import Tensor
+
+from earshot.training.config import AugmentParams
+from earshot.training.torchaudio_compat import import_torchaudio
+
+SILENCE_DB = -100.0  # the front end's floor: exactly this is digital silence, and stays so at any gain
+
+
+def roll_and_crop(decibels: Tensor, frames: int, roll: bool) -> Tensor:
+    """Roll each clip by a random shift and keep `frames` frames of it."""
+    batch, n_mels, length = decibels.shape
+    if not roll and frames == length:
+        return decibels
+    last = length if roll else length - frames + 1
+    start = torch.randint(0, last, (batch, 1), device=decibels.device)
+    take = (start + torch.arange(frames, device=decibels.device)) % length
+    return decibels.gather(2, take[:, None, :].expand(batch, n_mels, frames))
+
+
+def shift_mels(decibels: Tensor, most: int) -> Tensor:
+    """Move each clip up or down by at most `most` bands; the outermost band fills the gap. A small change of pitch."""
+    if not most:
+        return decibels
+    batch, n_mels, frames = decibels.shape
+    shift = torch.randint(-most, most + 1, (batch, 1), device=decibels.device)
+    take = (torch.arange(n_mels, device=decibels.device) + shift).clamp(0, n_mels - 1)
+    return decibels.gather(1, take[:, :, None].expand(batch, n_mels, frames))
+
+
+def change_gain(decibels: Tensor, most_db: float) -> Tensor:
+    """Make each clip louder or softer by at most `most_db`; digital silence stays silence."""
+    if not most_db:
+        return decibels
+    gain_db = (2 * torch.rand(len(decibels), 1, 1, device=decibels.device) - 1) * most_db
+    louder = (decibels + gain_db).clamp(min=SILENCE_DB)
+    return torch.where(decibels <= SILENCE_DB, decibels, louder)
+
+
+def mix(decibels: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Mixup (Zhang et al. 2018): each clip and its target blended with another's of the batch.
+
+    One weight from Beta(alpha, alpha) for each clip; `targets` is (batch, classes).
+    """
+    weight = torch.distributions.Beta(alpha, alpha).sample((len(decibels),)).to(decibels.device)
+    weight = torch.maximum(weight, 1 - weight)
+    other = torch.randperm(len(decibels), device=decibels.device)
+    blended = torch.lerp(decibels[other], decibels, weight[:, None, None])
+    return blended, torch.lerp(targets[other], targets, weight[:, None])
+
+
+class Mask:
+    """SpecAugment's masks (Park et al. 2019) by torchaudio, each clip its own, on *normalised* features: 0 is the mean."""
+
+    def __init__(self, params: AugmentParams) -> None:
+        transforms = import_torchaudio().transforms
+        self._masks = [transforms.FrequencyMasking(params.mel_mask_bands, iid_masks=True)] * params.masks
+        self._masks += [transforms.TimeMasking(params.time_mask_frames, iid_masks=True)] * params.masks
+
+    def __call__(self, normalised: Tensor) -> Tensor:
+        """Mask (batch, n_mels, frames)."""
+        masked = normalised[:, None]  # torchaudio draws one mask for each clip only if there is a channel dimension
+        for transform in self._masks:
+            masked = transform(masked, 0.0)
+        return masked[:, 0]

@@ -1,0 +1,74 @@
+"""A trained network with what is needed to use it and to say what it was made from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from earshot.errors import EarshotError
+from earshot.features import FrontEndParams
+from earshot.files import atomic_file
+from earshot.params import as_dict
+from earshot.training.models import Compact, Tutorial
+
+
+class CheckpointError(EarshotError):
+    """A checkpoint that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network in eval mode, on the CPU, and its setting.
+
+    Attributes:
+        model: (batch, n_mels, frames) decibels to (batch, classes) logits.
+        architecture: `compact` or `tutorial`.
+        classes: names in the order of the logits.
+        front_end: what the network's input was made with.
+    """
+
+    model: Compact | Tutorial
+    architecture: str
+    classes: tuple[str, ...]
+    front_end: FrontEndParams
+
+
+def make_model(architecture: str, classes: int, front_end: FrontEndParams, dropout: float = 0.0) -> Compact | Tutorial:
+    """A fresh network with weights from torch's global generator."""
+    if architecture == "tutorial":
+        return Tutorial(classes, front_end.n_mels, front_end.window_frames, dropout)
+    return Compact(classes, front_end.n_mels, dropout)
+
+
+def save(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Write `checkpoint` atomically."""
+    document = {
+        "architecture": checkpoint.architecture,
+        "classes": list(checkpoint.classes),
+        "front_end": as_dict(checkpoint.front_end),
+        "weights": checkpoint.model.state_dict(),
+    }
+    with atomic_file(path) as temporary:
+        torch.save(document, temporary)
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Read a checkpoint. Nothing in the file is executed (``weights_only``).
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    try:
+        document: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        classes = tuple(document["classes"])
+        front_end = FrontEndParams(**document["front_end"])
+        model = make_model(document["architecture"], len(classes), front_end)
+        model.load_state_dict(document["weights"])
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} not found: run `dvc repro train` first") from error
+    except Exception as error:  # torch.load raises whatever the damaged bytes provoke
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this version: {error}; run `dvc repro -f train`"
+        ) from error
+    return Checkpoint(model.eval(), document["architecture"], classes, front_end)

@@ -1,0 +1,229 @@
+"""The training loop: deterministic for a seed on one machine, and resumable after ``kill -9``.
+
+All randomness of an epoch comes from a seed made of the run's seed and the epoch's number, so that the state at the
+end of an epoch is all that a resumed run needs to end with the same weights as an uninterrupted one.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from earshot.errors import EarshotError
+from earshot.features import FrontEndParams
+from earshot.files import atomic_file
+from earshot.training import augment
+from earshot.training.checkpoint import Checkpoint, make_model
+from earshot.training.config import AugmentParams, TrainParams
+from earshot.training.models import Compact, Tutorial
+from earshot.training.predict import predict_logits
+
+HISTORY_COLUMNS = ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
+
+
+class TrainingError(EarshotError):
+    """Training cannot go on; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Features (clips, n_mels, frames) float16 in decibels, and class numbers (clips,)."""
+
+    features: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The best epoch's network and the history of all: one row an epoch, keys `HISTORY_COLUMNS`."""
+
+    checkpoint: Checkpoint
+    best_epoch: int
+    history: list[dict[str, float]]
+
+
+def fit(
+    train: Clips,
+    val: Clips,
+    classes: tuple[str, ...],
+    front_end: FrontEndParams,
+    params: TrainParams,
+    seed: int,
+    state_path: Path | None = None,
+    progress: bool = True,
+) -> Trained:
+    """Train a network on `train`; keep the epoch with the best accuracy on `val` (ties: the lowest loss).
+
+    With `state_path`, the state of every finished epoch is written there, and a run that finds one goes on from it.
+    The caller makes sure that the state belongs to the same data, parameters and code.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    device = _device(params.device)
+    recipe = params.resolved()
+    torch.manual_seed(seed)
+    model = make_model(params.model, len(classes), front_end, recipe.dropout)
+    features = torch.from_numpy(np.ascontiguousarray(train.features))
+    model.normalise.fit(features)
+    model = model.to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    features = features.to(device)
+    labels = torch.from_numpy(train.labels.astype(np.int64)).to(device)
+
+    batches = _batches(len(features), recipe.batch_size)
+    steps = recipe.epochs * batches
+    optimizer, scheduler = _optimizer(model, params, steps)
+    history: list[dict[str, float]] = []
+    best: dict[str, Any] = {}
+    state = _load_state(state_path)
+    if state is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        if scheduler is not None:
+            scheduler.load_state_dict(state["scheduler"])
+        history, best = state["history"], state["best"]
+        print(f"resuming training after epoch {len(history)} of {recipe.epochs} (state in {state_path})", flush=True)
+
+    step_loss = _step_loss(model, params, recipe.label_smoothing, len(classes), front_end)
+    bar = tqdm(
+        range(len(history) + 1, recipe.epochs + 1),
+        initial=len(history),
+        total=recipe.epochs,
+        desc=f"train {params.model}",
+        unit="epoch",
+        disable=not progress,
+    )
+    for epoch in bar:
+        torch.manual_seed(seed * 1_000_003 + epoch)
+        model.train()
+        total = 0.0
+        learning_rate = optimizer.param_groups[0]["lr"]
+        for batch in torch.randperm(len(features)).to(device).tensor_split(batches):
+            loss = step_loss(features[batch], labels[batch], (epoch - 1) / recipe.epochs)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            if scheduler is not None:
+                scheduler.step()
+            total += float(loss.detach()) * len(batch)
+        row = {"epoch": epoch, "train_loss": total / len(features), **_validate(model, val)}
+        row["learning_rate"] = learning_rate
+        if not all(np.isfinite(value) for value in row.values()):
+            raise TrainingError(
+                f"the loss is not finite in epoch {epoch}: lower train.learning_rate (now {recipe.learning_rate:g})"
+            )
+        history.append(row)
+        if not best or (row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"]):
+            weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+            best = {**row, "weights": weights}
+        bar.set_postfix(loss=f"{row['train_loss']:.3f}", val_acc=f"{row['val_accuracy']:.3f}")
+        _save_state(state_path, model, optimizer, scheduler, history, best)
+
+    final = make_model(params.model, len(classes), front_end)
+    final.load_state_dict(best["weights"])
+    return Trained(Checkpoint(final.eval(), params.model, classes, front_end), int(best["epoch"]), history)
+
+
+def _batches(clips: int, batch_size: int) -> int:
+    """Steps an epoch. Batches are of nearly equal size, so that none is too small for batch normalisation."""
+    return max(1, round(clips / batch_size))
+
+
+def _step_loss(
+    model: Compact | Tutorial, params: TrainParams, label_smoothing: float, classes: int, front_end: FrontEndParams
+) -> Callable[[Tensor, Tensor, float], Tensor]:
+    """The loss of one batch: (float16 decibels, labels, share of the run that is over) to a scalar."""
+    if isinstance(model, Tutorial):
+        return lambda decibels, labels, _: F.cross_entropy(model(decibels.float()), labels)
+
+    settings: AugmentParams = params.augment
+    mask = augment.Mask(settings)
+    crop_frames = round(settings.crop_s / front_end.hop_s)
+    crop_frames = min(crop_frames, front_end.window_frames) or front_end.window_frames
+
+    def compact_loss(decibels: Tensor, labels: Tensor, done: float) -> Tensor:
+        frames = crop_frames if done < settings.crop_until else front_end.window_frames
+        batch = augment.roll_and_crop(decibels, frames, settings.roll).float()
+        batch = augment.change_gain(augment.shift_mels(batch, settings.mel_shift), settings.gain_db)
+        targets = F.one_hot(labels, classes).float()
+        mixed = settings.mixup_alpha > 0 and done < 1 - settings.mixup_off_last
+        if mixed and float(torch.rand(())) < settings.mixup_probability:
+            batch, targets = augment.mix(batch, targets, settings.mixup_alpha)
+        with _autocast(batch.device):
+            logits = model.logits(model.embed(mask(model.normalise(batch))))
+        return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+
+    return compact_loss
+
+
+def _optimizer(model: torch.nn.Module, params: TrainParams, steps: int) -> tuple[torch.optim.Optimizer, Any]:
+    recipe = params.resolved()
+    if params.model == "tutorial":
+        return torch.optim.Adam(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay), None
+    optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    # One-cycle's phases must each hold a step.
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=max(steps, 10))
+    return optimizer, scheduler
+
+
+def _validate(model: torch.nn.Module, val: Clips) -> dict[str, float]:
+    logits = torch.from_numpy(predict_logits(model, val.features))
+    labels = torch.from_numpy(val.labels.astype(np.int64))
+    return {
+        "val_loss": float(F.cross_entropy(logits, labels)),
+        "val_accuracy": float((logits.argmax(1) == labels).float().mean()),
+    }
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted != "auto":
+        available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        if not available[wanted]:
+            raise TrainingError(f"train.device is {wanted}, but torch finds none here; set it to auto or cpu")
+        return torch.device(wanted)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@contextlib.contextmanager
+def _autocast(device: torch.device) -> Iterator[None]:
+    """bfloat16 where the hardware multiplies it; elsewhere it is emulated and slow."""
+    enabled = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
+    with torch.autocast(device.type, torch.bfloat16, enabled=enabled) if enabled else contextlib.nullcontext():
+        yield
+
+
+def _load_state(path: Path | None) -> dict[str, Any] | None:
+    if path is None or not path.exists():
+        return None
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _save_state(
+    path: Path | None,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: Any,
+    history: list[dict[str, float]],
+    best: dict[str, Any],
+) -> None:
+    if path is None:
+        return
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": None if scheduler is None else scheduler.state_dict(),
+        "history": history,
+        "best": best,
+    }
+    with atomic_file(path) as temporary:
+        torch.save(state, temporary)

@@ -1,0 +1,121 @@
+"""The networks: log-mel decibels in, class logits out.
+
+Both take float32 decibels of shape (batch, n_mels, frames) and return logits (batch, classes). The per-band mean and
+deviation of the training clips are part of the network, so that nobody has to carry them beside it.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Normalise(nn.Module):
+    """Subtract each mel band's mean over the training clips and divide by its deviation."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, n_mels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_mels, 1))
+        self.register_buffer("deviation", torch.ones(n_mels, 1))
+
+    def fit(self, features: Tensor) -> None:
+        """Take mean and deviation from `features`, (clips, n_mels, frames) in decibels."""
+        self.mean.copy_(features.double().mean(dim=(0, 2))[:, None])
+        # A band that never changes (a front end with a band above every recording's bandwidth) must not divide by 0.
+        self.deviation.copy_(features.double().std(dim=(0, 2)).clamp(min=1.0)[:, None])
+
+    def forward(self, decibels: Tensor) -> Tensor:
+        """Decibels to zero mean and unit deviation, same shape."""
+        return (decibels - self.mean) / self.deviation
+
+
+class Compact(nn.Module):
+    """Residual CNN of about 300 k parameters for any length of sound.
+
+    A 1x1 convolution over time ends it, then a mean over time. Before the mean it is `frame_logits`, one vector every 8
+    frames, which say where in the window a class was heard. The 1x1 convolution is written as the matrix product that
+    it is: INT8 then leaves it in float, where scores that thresholds are set on keep their resolution. Plain 3x3
+    convolutions in multiples of 16 channels and average pools quantise to INT8 without loss; depthwise convolutions
+    and squeeze-and-excitation do not.
+    """
+
+    frame_stride = 8  # input frames for each vector of frame_logits
+
+    def __init__(self, classes: int, n_mels: int, dropout: float) -> None:
+        super().__init__()
+        self.normalise = Normalise(n_mels)
+        self.stem = nn.Sequential(_conv(1, 16, 3), nn.ReLU(), nn.AvgPool2d(2))
+        self.blocks = nn.Sequential(_Residual(16, 32, 2), _Residual(32, 64, 2), _Residual(64, 128, 1))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(128, classes)
+
+    def forward(self, decibels: Tensor) -> Tensor:
+        """Logits, shape (batch, classes)."""
+        return self.logits(self.embed(self.normalise(decibels)))
+
+    def embed(self, normalised: Tensor) -> Tensor:
+        """*Normalised* input (batch, n_mels, frames) to what is heard over time, (batch, 128, frames // 8)."""
+        return self.dropout(self.blocks(self.stem(normalised[:, None])).mean(dim=2))
+
+    def logits(self, embedding: Tensor) -> Tensor:
+        """Logits (batch, classes): the mean of `frame_logits` over time.
+
+        The mean is taken before the product, which is linear: the same value, and over 128 rows a clip onnxruntime
+        gives a clip the same bits alone and in any batch.
+        """
+        return self.frame_logits(embedding.mean(dim=2, keepdim=True)).squeeze(2)
+
+    def frame_logits(self, embedding: Tensor) -> Tensor:
+        """Logits over time, shape (batch, classes, frames // 8)."""
+        # Weights on the left: one product for each clip, for the same reason.
+        return self.head.weight @ embedding + self.head.bias[:, None]
+
+
+class Tutorial(nn.Module):
+    """The plain CNN of the tutorial this project grew from; its input length is fixed."""
+
+    def __init__(self, classes: int, n_mels: int, frames: int, dropout: float) -> None:
+        super().__init__()
+        self.normalise = Normalise(n_mels)
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(32 * (n_mels // 4) * (frames // 4), classes)
+
+    def forward(self, decibels: Tensor) -> Tensor:
+        """Logits, shape (batch, classes)."""
+        return self.logits(self.normalise(decibels))
+
+    def logits(self, normalised: Tensor) -> Tensor:
+        """Logits from *normalised* input."""
+        return self.head(self.dropout(self.features(normalised[:, None])))
+
+
+def _conv(channels_in: int, channels_out: int, size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, size, padding=size // 2, bias=False), nn.BatchNorm2d(channels_out)
+    )
+
+
+class _Residual(nn.Module):
+    """Two 3x3 convolutions beside a 1x1 one, then an average pool."""
+
+    def __init__(self, channels_in: int, channels_out: int, pool: int) -> None:
+        super().__init__()
+        self.first = _conv(channels_in, channels_out, 3)
+        self.second = _conv(channels_out, channels_out, 3)
+        self.skip = _conv(channels_in, channels_out, 1)
+        self.pool = pool
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        out = F.relu(self.second(F.relu(self.first(hidden))) + self.skip(hidden))
+        return F.avg_pool2d(out, self.pool) if self.pool > 1 else out

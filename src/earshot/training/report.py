@@ -1,0 +1,23 @@
+"""A finished training as ``metrics/train.json``."""
+
+from typing import Any
+
+from earshot.training.loop import Trained
+
+
+def summarise(result: Trained, dataset: str, split: dict[str, Any], train_clips: int) -> dict[str, Any]:
+    """Figures of the best epoch, and the size of what was trained. Losses are in nats."""
+    best = result.history[result.best_epoch - 1]
+    return {
+        "dataset": dataset,
+        "model": result.checkpoint.architecture,
+        "split": split["strategy"],
+        "parameters": sum(weights.numel() for weights in result.checkpoint.model.parameters()),
+        "train_clips": train_clips,
+        "val_clips": split["val"]["clips"],
+        "epochs": len(result.history),
+        "best_epoch": result.best_epoch,
+        "train_loss": round(best["train_loss"], 6),
+        "val_loss": round(best["val_loss"], 6),
+        "val_accuracy": round(best["val_accuracy"], 6),
+    }

@@ -1,0 +1,49 @@
+"""Where a training run keeps its state, so that the same run can go on after ``kill -9``, and no other takes it."""
+
+import platform
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from earshot.features import FrontEndParams
+from earshot.files import STATE_DIR, sha256
+from earshot.hashes import hash_code, hash_json
+from earshot.training.config import TrainParams
+
+KEEP_RUNS = 5
+
+
+def state_path(
+    features_dir: str | Path,
+    front_end: FrontEndParams,
+    split: dict[str, object],
+    params: TrainParams,
+    seed: int,
+    state_dir: str | Path = STATE_DIR,
+) -> Path:
+    """The file for the state of exactly this run: these inputs, parameters, code, torch and threads.
+
+    The directories of all but the latest `KEEP_RUNS` runs are deleted.
+    """
+    key = hash_json(
+        {
+            "features": {name: sha256(Path(features_dir) / name) for name in ("logmel.npy", "index.csv")},
+            "front_end": asdict(front_end),
+            "split": split,
+            "train": asdict(params),
+            "seed": seed,
+            "code": hash_code(("train",)),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "machine": platform.machine(),
+        }
+    )[:16]
+    root = Path(state_dir) / "training"
+    run = root / key
+    run.mkdir(parents=True, exist_ok=True)
+    run.touch()
+    for old in sorted(root.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEEP_RUNS]:
+        shutil.rmtree(old, ignore_errors=True)
+    return run / "state.pt"

@@ -1,0 +1,47 @@
+"""Stage: export to ONNX, quantise to INT8, and judge the candidate on validation."""
+
+from earshot import params, stage
+from earshot.datasets.config import DatasetParams
+from earshot.datasets.parts import load_parts
+from earshot.datasets.split import SplitParams
+from earshot.deployment import candidate
+from earshot.deployment.config import FP32, INT8, GateParams, QuantizationParams
+from earshot.deployment.latency import latency_ms
+from earshot.deployment.provenance import gather
+from earshot.evaluation.config import EvaluationParams
+from earshot.files import atomic_directory, exclusive, write_csv, write_json
+from earshot.training import checkpoint
+
+
+def main() -> None:
+    seed = params.load_seed()
+    dataset = params.load("dataset", DatasetParams).name
+    settings = params.load("quantization", QuantizationParams)
+    bins = params.load("evaluation", EvaluationParams).calibration_bins
+    with exclusive("quantize"):
+        parts = load_parts(params.load("split", SplitParams), seed)
+        made = candidate.make_candidate(
+            checkpoint.load("models/checkpoint.pt"),
+            parts,
+            gather(),
+            settings,
+            params.load("gate", GateParams),
+            bins,
+            seed,
+        )
+        with atomic_directory("models/candidate") as directory:
+            candidate.write_candidate(made, directory)
+        clip = parts.part("val").features[0]
+        latency = {
+            name: latency_ms(f"models/candidate/{file}", clip, settings.latency_runs)
+            for name, file in (("fp32", FP32), ("int8", INT8))
+        }
+        write_json("metrics/latency.json", {"dataset": dataset, "threads": 1, "batch": 1, **latency})
+        rows = candidate.parity_rows(made)
+        write_csv("metrics/parity.csv", rows, list(rows[0]))
+        write_json("metrics/quantization.json", candidate.report(made, dataset))
+    print(candidate.summary(made))
+
+
+if __name__ == "__main__":
+    stage.run(main)

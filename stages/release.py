@@ -1,0 +1,17 @@
+"""Stage: a candidate that passed the gate becomes the released model."""
+
+from pathlib import Path
+
+from earshot import stage
+from earshot.deployment.release import release
+from earshot.files import exclusive
+
+
+def main() -> None:
+    with exclusive("release"):
+        release(Path("models/candidate"), Path("metrics/quantization.json"), Path("models"))
+    print("released models/earshot.onnx, models/earshot.int8.onnx and models/model.json")
+
+
+if __name__ == "__main__":
+    stage.run(main)
