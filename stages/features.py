@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from earshot import params, stage
-from earshot.datasets.cache import build, summary
 from earshot.datasets.config import DatasetParams
+from earshot.datasets.extract import build, summary
 from earshot.datasets.paths import clips_root
 from earshot.datasets.table import read_clips
 from earshot.features import FrontEndParams

@@ -13,7 +13,8 @@ import pytest
 import soundfile
 
 from earshot.audio import fit_length, read_mono
-from earshot.datasets.cache import build, open_cache, summary
+from earshot.datasets.cache import open_cache
+from earshot.datasets.extract import build, summary
 from earshot.datasets.table import DatasetError, make_table
 from earshot.errors import EarshotError
 from earshot.features import FrontEndParams, LogMel
@@ -110,7 +111,7 @@ def test_a_build_killed_half_way_leaves_nothing_that_looks_finished(tmp_path):
     clips = pd.DataFrame({"path": ["a.wav"] * 600, "label": "a", "recording": "r", "fold": 1})
     program = (
         "import sys; from pathlib import Path; import pandas as pd\n"
-        "from earshot.datasets.cache import build\n"
+        "from earshot.datasets.extract import build\n"
         "from earshot.datasets.table import make_table\n"
         "from earshot.features import FrontEndParams\n"
         "if __name__ == '__main__':\n"

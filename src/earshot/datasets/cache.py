@@ -1,79 +1,22 @@
-"""The log-mel spectrograms of all clips in one memory-mapped file, computed once and read by every later stage."""
+"""The log-mel spectrograms of all clips in one memory-mapped file, computed once and read by every later stage.
 
-import multiprocessing
-import os
-import shutil
-import threading
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+`earshot.datasets.extract` makes it. Reading needs nothing of audio, so that an edited decoder, once the features are
+found to be the same, retrains nothing.
+"""
+
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from earshot.audio import AudioError, fit_length, stream_mono
 from earshot.datasets.table import DatasetError, read_clips
-from earshot.features import FrontEndParams, LogMel
-from earshot.files import atomic_directory
 
 LOGMEL = "logmel.npy"
 INDEX = "index.csv"
-_BATCH = 16  # clips handed to a worker at a time
-
-
-def build(
-    clips: pd.DataFrame, root: Path, params: FrontEndParams, target: Path, workers: int | None = None
-) -> pd.DataFrame:
-    """Write the directory `target` in one piece: ``logmel.npy`` and ``index.csv``, rows in the order of `clips`.
-
-    Args:
-        clips: the table of `earshot.datasets.table.read_clips`.
-        root: the directory that its paths are relative to.
-        params: the front end. Clips are cut or zero-padded to its window.
-        target: replaced when everything is computed, and not touched before.
-        workers: processes; one a processor by default. Their number changes no byte.
-
-    Returns:
-        The index: `clips` with two more columns, `frames` (frames centred on sound, the rest is padding) and
-        `truncated_s` (seconds cut off).
-
-    Raises:
-        DatasetError: a file that cannot be decoded; the message names it.
-    """
-    for leftover in target.parent.glob(f".partial-{target.name}-*"):  # of a killed run; the stage's lock is held
-        shutil.rmtree(leftover)
-    with atomic_directory(target) as directory:
-        logmel = directory / LOGMEL
-        shape = (len(clips), params.n_mels, params.window_frames)
-        whole = np.lib.format.open_memmap(logmel, mode="w+", dtype=np.float16, shape=shape)
-        frames = np.zeros(len(clips), np.int64)
-        truncated_s = np.zeros(len(clips))
-        paths = [str(root / path) for path in clips["path"]]
-        with (
-            _pool(min(workers or os.cpu_count() or 1, -(-len(paths) // _BATCH))) as pool,
-            tqdm(total=len(paths), desc="features", unit="clip") as bar,
-        ):
-            futures = {
-                pool.submit(_compute, logmel, first, paths[first : first + _BATCH], params): first
-                for first in range(0, len(paths), _BATCH)
-            }
-            try:
-                for future in as_completed(futures):
-                    for row, (sounding, cut_s) in enumerate(future.result(), start=futures[future]):
-                        frames[row], truncated_s[row] = sounding, cut_s
-                        bar.update()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        whole.flush()
-        index = clips.assign(frames=frames, truncated_s=truncated_s)
-        index.astype({"salience": "Int64"}).to_csv(directory / INDEX, index=False, lineterminator="\n")
-    return index
 
 
 def open_cache(directory: Path) -> tuple[np.ndarray, pd.DataFrame]:
-    """Open what `build` wrote.
+    """Open what `earshot.datasets.extract.build` wrote.
 
     Returns:
         Log-mel, float16 (clips, n_mels, frames) in decibels, memory-mapped and read-only: the file may be a link into
@@ -93,61 +36,3 @@ def open_cache(directory: Path) -> tuple[np.ndarray, pd.DataFrame]:
             f"{directory}: {LOGMEL} holds {len(logmel)} clips and {INDEX} {len(index)}: run `dvc repro` to make both"
         )
     return logmel, index
-
-
-def summary(index: pd.DataFrame, params: FrontEndParams) -> str:
-    """What standardisation did to the clips, in one line for the terminal."""
-    padded = int((index["frames"] < params.window_frames).sum())
-    cut = index["truncated_s"] > 0
-    return (
-        f"{len(index)} clips of {params.n_mels} x {params.window_frames}: {padded} shorter than {params.window_s:g} s "
-        f"were padded with zeros, {int(cut.sum())} longer ones lost {index.loc[cut, 'truncated_s'].sum():.1f} s"
-    )
-
-
-def _compute(logmel: Path, first: int, paths: Sequence[str], params: FrontEndParams) -> list[tuple[int, float]]:
-    """In a worker: fill the rows from `first` on; returns frames that hold sound and seconds cut off of each."""
-    rows = np.load(logmel, mmap_mode="r+")[first : first + len(paths)]
-    front_end = LogMel(params)
-    kept = []
-    for row, path in zip(rows, paths, strict=True):
-        try:
-            samples, length = _window(path, params)
-        except AudioError as error:
-            raise DatasetError(
-                f"{path}: {error}. The audit could decode it, so it has changed since: run `dvc repro` again"
-            ) from error
-        row[:] = front_end.clip(samples)
-        sounding = min(params.window_frames, 1 + length // params.hop_length)
-        kept.append((sounding, round(max(0, length - params.window_samples) / params.sample_rate_hz, 6)))
-    return kept
-
-
-def _window(path: str, params: FrontEndParams) -> tuple[np.ndarray, int]:
-    """The first window of a sound, and the length in samples of all of it, in the memory of the window."""
-    blocks, kept, length = [], 0, 0
-    for block in stream_mono(path, params.sample_rate_hz):
-        if kept < params.window_samples:
-            blocks.append(block)
-            kept += len(block)
-        length += len(block)
-    return fit_length(np.concatenate(blocks), params.window_samples), length
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # A fresh interpreter for each worker: a fork of a process that has run threads can hang.
-    return ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_the_parent
-    )
-
-
-def _end_with_the_parent() -> None:
-    """A worker whose parent is killed would otherwise wait for its next task for ever."""
-    threading.Thread(target=_exit_after_the_parent, daemon=True).start()
-
-
-def _exit_after_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
