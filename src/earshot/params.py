@@ -15,7 +15,19 @@ import yaml
 
 from earshot.errors import EarshotError
 
-SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "evaluation", "quantization", "gate", "service")
+SECTIONS = (
+    "seed",
+    "dataset",
+    "audit",
+    "audio",
+    "split",
+    "train",
+    "evaluation",
+    "quantization",
+    "gate",
+    "service",
+    "timeline",
+)
 
 T = TypeVar("T")
 

@@ -35,6 +35,11 @@ class Model:
         self.classes = self.card.classes
         self._outputs = [output.name for output in self._session.get_outputs()]
 
+    @property
+    def locates(self) -> bool:
+        """Whether `frame_logits` is to be had."""
+        return "frame_logits" in self._outputs
+
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Uncalibrated logits, float32 (n, classes), of float16 decibels (n, n_mels, frames)."""
         return self._run("logits", features)
@@ -49,7 +54,7 @@ class Model:
         Raises:
             ModelError: the network has no such output (`train.model: tutorial`).
         """
-        if "frame_logits" not in self._outputs:
+        if not self.locates:
             raise ModelError(
                 f"{self.path} holds a {self.card.architecture} network, which cannot locate sounds in time"
             )

@@ -1,0 +1,142 @@
+"""Events in recordings of any length: what was heard, from when to when.
+
+    for event in timeline(model, "street.wav"):
+        print(event.label, event.onset_s, event.offset_s, event.confidence)
+
+Windows overlap, and each gives logits over time (`Model.frame_logits`). Every frame of the grid takes the mean of all
+that were said of it; calibrated, they are the probabilities that `earshot.inference.events` makes events of. Frames
+below the silence level hold no event, and windows without any other are not even shown to the model.
+
+A frame's mean is complete when no later window can reach it, and events are given out as soon as they are over: what
+is kept in memory is one window of frames, however long the recording. Chunks of any size give the same events to the
+last bit, and so do recordings cut out of one another at multiples of `hop_frames * hop_length` samples, a window away
+from the cuts.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from earshot.audio import DEFAULT_LIMITS, AudioLimits, Source, stream_mono
+from earshot.features import LogMel
+from earshot.inference.config import TimelineParams
+from earshot.inference.events import Event, EventTracker
+from earshot.inference.windows import Window, WindowStream
+from earshot.lineage import Card
+
+BATCH_WINDOWS = 8  # windows given to the model at once: 10 MB of activations, 4 s of sound
+
+
+class Locator(Protocol):
+    """What answers: an `earshot.inference.model.Model`, or something in front of one."""
+
+    classes: tuple[str, ...]
+    log_mel: LogMel
+    card: Card
+
+    @property
+    def locates(self) -> bool: ...
+
+    def logits(self, features: np.ndarray) -> np.ndarray: ...
+
+    def frame_logits(self, features: np.ndarray) -> np.ndarray: ...
+
+
+def timeline(
+    model: Locator, source: Source, params: TimelineParams | None = None, limits: AudioLimits = DEFAULT_LIMITS
+) -> Iterator[Event]:
+    """Events of `source`, in the order in which they end, while it is read.
+
+    Raises:
+        AudioError: it cannot be read, as `earshot.audio.stream_mono`; after some events, where the damage lies deep.
+    """
+    stream = Timeline(model, params)
+    for block in stream_mono(source, model.log_mel.params.sample_rate_hz, limits):
+        yield from stream.push(block)
+    yield from stream.finish()
+
+
+class Timeline:
+    """Samples in chunks of any size in, events out.
+
+    A network without `frame_logits` is asked for one score a window, which then counts for all its frames: it finds
+    the same sounds and blurs when they begin and end.
+    """
+
+    def __init__(self, model: Locator, params: TimelineParams | None = None) -> None:
+        self._params = params or TimelineParams()
+        self._model = model
+        front_end = model.log_mel.params
+        self._rate = front_end.sample_rate_hz
+        self._window_frames = front_end.window_frames
+        self._windows = WindowStream(model.log_mel, self._params.hop_frames)
+        self._silence_peak = 10 ** (self._params.silence_db / 20)
+        self._tracker = EventTracker(model.classes, front_end.hop_s, model.card.temperature, self._params)
+        self._waiting: list[Window] = []
+        # Frames that a later window may still reach, from _first on: sum of logits, how many, and whether any sound.
+        self._first = 0
+        self._sums = np.zeros((self._window_frames, len(model.classes)))
+        self._counts = np.zeros(self._window_frames, np.int64)
+        self._audible = np.zeros(self._window_frames, bool)
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds pushed so far."""
+        return self._windows.samples / self._rate
+
+    def push(self, samples: np.ndarray) -> Iterator[Event]:
+        """The events that ended with `samples`, float32 (n,) at the model's rate. To be exhausted before the next."""
+        for window in self._windows.push(samples):
+            self._waiting.append(window)
+            if len(self._waiting) == BATCH_WINDOWS:
+                yield from self._score()
+
+    def finish(self) -> Iterator[Event]:
+        """The events that ended with the recording."""
+        self._waiting.extend(self._windows.finish())
+        yield from self._score()
+        yield from self._settle(self._first + self._window_frames)
+        yield from self._tracker.finish(self.heard_s)
+
+    def _score(self) -> Iterator[Event]:
+        loud = [window for window in self._waiting if window.peak.max() >= self._silence_peak]
+        answers: dict[int, np.ndarray] = {}
+        for start in range(0, len(loud), BATCH_WINDOWS):
+            some = loud[start : start + BATCH_WINDOWS]
+            features = np.stack([window.features for window in some])
+            scores = (
+                self._model.frame_logits(features) if self._model.locates else self._model.logits(features)[..., None]
+            )
+            answers |= {window.first_frame: score for window, score in zip(some, scores, strict=True)}
+        for window in self._waiting:
+            yield from self._settle(window.first_frame)
+            self._audible |= window.peak >= self._silence_peak
+            if window.first_frame in answers:
+                self._sums += spread(answers[window.first_frame], self._window_frames)
+                self._counts += 1
+        self._waiting = []
+
+    def _settle(self, until: int) -> Iterator[Event]:
+        """Hand on the frames before `until`, which no later window reaches."""
+        done = until - self._first
+        if done <= 0:
+            return
+        counts = np.maximum(self._counts[:done, None], 1)
+        yield from self._tracker.push(self._sums[:done] / counts, self._audible[:done] & (self._counts[:done] > 0))
+        for values in (self._sums, self._counts, self._audible):
+            values[: -done or None] = values[done:]
+            values[-done:] = 0
+        self._first = until
+
+
+def spread(vectors: np.ndarray, frames: int) -> np.ndarray:
+    """Logits over time, (classes, n), each vector for its share of `frames` frames: float64 (frames, classes).
+
+    Networks pool in steps of 2, which leave out the last frames where they do not fill a step: those take the last
+    vector.
+    """
+    count = vectors.shape[1]
+    step = 1 << ((frames // count).bit_length() - 1) if count > 1 else frames
+    which = np.minimum(np.arange(frames) // step, count - 1)
+    return vectors.T[which].astype(np.float64)
