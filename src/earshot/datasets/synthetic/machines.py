@@ -28,7 +28,7 @@ def air_conditioner(rng: np.random.Generator, samples: int, windows: Windows) ->
         air += rng.uniform(0.3, 3) * unit_rms(resonate(air, centre, centre * rng.uniform(0.03, 0.5)))
     comb = np.zeros(samples)
     fans = rng.integers(1, 3)
-    base_hz = log_uniform(rng, 18, 160)
+    base_hz = log_uniform(rng, 30, 220)
     for _ in range(fans):  # two fans at nearly one speed beat
         speed = base_hz * (1 + rng.normal(0, 0.008)) * (1 + 0.003 * wander(rng, samples, rng.uniform(0.2, 2)))
         comb += _comb(rng, speed, int(rng.integers(4, 16)), rng.uniform(0.5, 1.5))
@@ -36,7 +36,7 @@ def air_conditioner(rng: np.random.Generator, samples: int, windows: Windows) ->
     slip = 1 - rng.uniform(0.0, 0.05)
     comb += rng.uniform(0, 1.2) * _comb(rng, np.full(samples, mains_hz * slip), 12, rng.uniform(0.4, 1.4))
     air, comb = unit_rms(air), unit_rms(comb)
-    out = air + log_uniform(rng, 0.1, 2.5) * comb
+    out = air + log_uniform(rng, 0.05, 1.5) * comb
     out *= 1 + rng.uniform(0, 0.15) * wander(rng, samples, rng.uniform(0.3, 3))
     if rng.uniform() < 0.3:  # a loose panel rattles once a turn
         out += rng.uniform(0.2, 1) * _rattle(rng, samples, log_uniform(rng, 6, 30))
@@ -68,8 +68,8 @@ def engine_idling(rng: np.random.Generator, samples: int, windows: Windows) -> S
     rush = noise(rng, samples, rng.uniform(-7, -2), 60, log_uniform(rng, 1500, 8000))
     out = (
         unit_rms(exhaust)
-        + log_uniform(rng, 0.02, 0.8) * unit_rms(clatter)
-        + log_uniform(rng, 0.05, 0.8) * rush * (1 + 0.1 * wander(rng, samples, 2))
+        + log_uniform(rng, 0.05, 0.8) * unit_rms(clatter)
+        + log_uniform(rng, 0.03, 0.5) * rush * (1 + 0.1 * wander(rng, samples, 2))
     )
     if rng.uniform() < 0.4:  # alternator or belt whine, geared to the crank
         gear = log_uniform(rng, 15, 90)
@@ -86,7 +86,7 @@ def jackhammer(rng: np.random.Generator, samples: int, windows: Windows) -> Sign
     ground = [(log_uniform(rng, 60, 400), log_uniform(rng, 0.008, 0.03), log_uniform(rng, 0.3, 2)) for _ in range(3)]
     out = unit_rms(convolve(hits, strike(rng, steel, 0.12)))
     out += log_uniform(rng, 0.3, 2) * unit_rms(convolve(hits, strike(rng, ground, 0.15)))
-    out += log_uniform(rng, 0.3, 2) * _burst(rng, hits, log_uniform(rng, 0.004, 0.03))
+    out += log_uniform(rng, 0.4, 3) * _burst(rng, hits, log_uniform(rng, 0.005, 0.04))
     out *= gate
     if rng.uniform() < 0.5:  # the compressor that feeds it
         out += log_uniform(rng, 0.03, 0.3) * unit_rms(engine_idling(rng, samples, windows))
@@ -104,7 +104,7 @@ def drilling(rng: np.random.Generator, samples: int, windows: Windows) -> Signal
     whine *= 1 + rng.uniform(0, 0.6) * np.sin(2 * np.pi * np.cumsum(speed * whine_hz / rng.uniform(8, 30)) / RATE_HZ)
     friction = noise(rng, samples, rng.uniform(-4, 3), log_uniform(rng, 400, 2500), log_uniform(rng, 4000, 14_000))
     friction *= np.clip(1 + rng.uniform(0.1, 0.5) * wander(rng, samples, rng.uniform(5, 25)), 0, None)
-    out = log_uniform(rng, 0.2, 2) * unit_rms(whine) + log_uniform(rng, 0.15, 1.5) * friction
+    out = log_uniform(rng, 0.2, 1.5) * unit_rms(whine) + log_uniform(rng, 0.3, 2) * friction
     if rng.uniform() < 0.6:
         rate_hz = log_uniform(rng, 15, 80)
         hits = _hammering(rng, samples, rate_hz * np.maximum(speed, 0.2), jitter=rng.uniform(0.005, 0.05))

@@ -33,16 +33,16 @@ class ClassPlan:
 
 # Durations and salience after UrbanSound8K (Salamon, Jacoby, Bello 2014). Gun shots and horns are fewer there too.
 CLASSES: dict[str, ClassPlan] = {
-    "air_conditioner": ClassPlan(3, 150, 0.99, 0.8, 0.15, 0.38),
-    "car_horn": ClassPlan(2, 60, 0.33, -0.75, 1.1, 0.45),
-    "children_playing": ClassPlan(3, 150, 0.98, 1.0, 0.15, 0.4),
-    "dog_bark": ClassPlan(3, 150, 0.67, -0.15, 0.8, 0.25),
-    "drilling": ClassPlan(3, 150, 0.76, 0.1, 0.6, 0.1),
-    "engine_idling": ClassPlan(3, 150, 0.97, 1.0, 0.25, 0.1),
-    "gun_shot": ClassPlan(2, 60, 0.05, 0.4, 0.6, 0.08),
-    "jackhammer": ClassPlan(3, 150, 0.86, 0.55, 0.55, 0.4),
-    "siren": ClassPlan(3, 150, 0.99, 0.9, 0.2, 0.5),
-    "street_music": ClassPlan(3, 150, 0.99, 0.9, 0.2, 0.28),
+    "air_conditioner": ClassPlan(4, 150, 0.99, 0.8, 0.15, 0.38),
+    "car_horn": ClassPlan(3, 60, 0.33, -0.75, 1.1, 0.45),
+    "children_playing": ClassPlan(4, 150, 0.98, 1.0, 0.15, 0.4),
+    "dog_bark": ClassPlan(4, 150, 0.67, -0.15, 0.8, 0.25),
+    "drilling": ClassPlan(4, 150, 0.76, 0.1, 0.6, 0.1),
+    "engine_idling": ClassPlan(4, 150, 0.97, 1.0, 0.25, 0.1),
+    "gun_shot": ClassPlan(3, 60, 0.05, 0.4, 0.6, 0.08),
+    "jackhammer": ClassPlan(4, 150, 0.86, 0.55, 0.55, 0.4),
+    "siren": ClassPlan(4, 150, 0.99, 0.9, 0.2, 0.5),
+    "street_music": ClassPlan(4, 150, 0.99, 0.9, 0.2, 0.28),
 }
 # Storage is dealt out without looking at the class: shares of recordings.
 CODECS = {

@@ -40,9 +40,9 @@ SOURCES: dict[str, Source] = {
     "siren": siren,
     "street_music": street_music,
 }
-BYSTANDER_CHANCE = 0.2  # how often a second source is heard, well below the labelled one
-FOREGROUND_SNR_DB = (8.0, 30.0)
-BACKGROUND_SNR_DB = (0.0, 9.0)
+BYSTANDER_CHANCE = 0.15  # how often a second source is heard, well below the labelled one
+FOREGROUND_SNR_DB = (10.0, 36.0)
+BACKGROUND_SNR_DB = (2.0, 10.0)
 
 
 def render(
@@ -62,7 +62,7 @@ def render(
     dry = _at_level(SOURCES[label](rng, samples, windows))
     if rng.uniform() < BYSTANDER_CHANCE:
         other = str(rng.choice([name for name in SOURCES if name != label]))
-        dry_other = _at_level(SOURCES[other](rng, samples, [])) * 10 ** (-rng.uniform(14, 26) / 20)
+        dry_other = _at_level(SOURCES[other](rng, samples, [])) * 10 ** (-rng.uniform(16, 30) / 20)
     else:
         dry_other = np.zeros(samples)
     snr_db = rng.uniform(*(FOREGROUND_SNR_DB if salience == 1 else BACKGROUND_SNR_DB))
@@ -154,7 +154,7 @@ def _microphone(rng: np.random.Generator) -> Callable[[np.random.Generator, Sign
     """Band limits, a few peaks and dips, and self-noise; the same for both channels but for the noise itself."""
     low_hz, high_hz = log_uniform(rng, 20, 300), log_uniform(rng, 3500, 18_000)
     peaks = [(log_uniform(rng, 120, 9000), rng.uniform(-0.7, 2.0)) for _ in range(4)]
-    floor = 10 ** (-rng.uniform(20, 50) / 20)
+    floor = 10 ** (-rng.uniform(28, 65) / 20)
 
     def capture(rng: np.random.Generator, sound: Signal) -> Signal:
         out = high_pass(high_pass(sound, low_hz), low_hz / 2)

@@ -104,7 +104,7 @@ def gun_shot(rng: np.random.Generator, samples: int, windows: Windows) -> Signal
     for low, high, factor in ((60, 400, 1.3), (400, 2000, 1.0), (2000, 9000, 0.5)):
         tail += noise(rng, len(t), -3, low, high) * np.exp(-t / (tail_s * factor)) * log_uniform(rng, 0.3, 1)
     tail *= 1 - np.exp(-t / log_uniform(rng, 0.001, 0.05))
-    out += log_uniform(rng, 0.03, 0.6) * _peak_one(convolve(out, tail))
+    out += log_uniform(rng, 0.1, 0.8) * _peak_one(convolve(out, tail))
     if rng.uniform() < 0.4:  # the action and the case that falls
         modes = [(log_uniform(rng, 2000, 7000), log_uniform(rng, 0.005, 0.03), 1.0) for _ in range(4)]
         clicks = impulses(samples, times + rng.uniform(0.05, 0.5), level)

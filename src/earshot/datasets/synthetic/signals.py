@@ -138,7 +138,7 @@ def event_times(rng: np.random.Generator, samples: int, windows: Windows, gap_s:
         t += gap_s * (0.3 + rng.exponential(0.7))
     for start, duration in windows:
         if not any(start <= t <= start + 0.6 * duration for t in times):
-            times.append(start + rng.uniform(0.0, 0.3) * duration)
+            times.append(start + rng.uniform(0.0, 0.15) * duration)
     return sorted(times)
 
 
