@@ -1,0 +1,284 @@
+// Wires the page together: a file comes in, the service is asked, the answer is shown.
+
+import { byId } from "./dom.js";
+import { ServiceError, getJson, postFile, setToken } from "./api.js";
+import { clock, lengthText, percent, sizeText } from "./axis.js";
+import { clearAnswer, showAnswer, showTimeline } from "./answer.js";
+import { EventList } from "./events.js";
+import { readModel, showModel } from "./model.js";
+import { Player } from "./player.js";
+import { LONGEST_RECORDING_S, startRecording } from "./recorder.js";
+import { Scope } from "./scope.js";
+import { LONGEST_DRAWN_S, canDraw, decode, headerDuration } from "./sound.js";
+
+const scope = new Scope(byId("scope"), (time_s) => player.seek(time_s), chooseEvent);
+const player = new Player((time_s) => scope.setTime(time_s));
+const list = new EventList(chooseEvent);
+
+let model = null;
+let events = [];
+let job = new AbortController(); // aborted when its file is no longer the one on the page
+let retry = null; // what to do again once a token is given
+
+// ---------------------------------------------------------------- one recording
+
+/** Ask the service about `file`, and draw it. */
+async function listen(file, { isRecording = false } = {}) {
+  job.abort();
+  job = new AbortController();
+  const { signal } = job;
+  retry = () => listen(file, { isRecording });
+  reset(file, isRecording);
+  try {
+    work("Opening");
+    player.load(file);
+    const header_s = await headerDuration(player.element);
+    signal.throwIfAborted();
+    if (header_s > 0) setDuration(header_s);
+    const drawn = canDraw(file, header_s) ? draw(file, signal) : null;
+    let spoken;
+    if (header_s > LONGEST_DRAWN_S) {
+      byId("scope-note").textContent =
+        `Longer than ${lengthText(LONGEST_DRAWN_S)}: not drawn here, so that a phone can hold it. The service hears all of it.`;
+      spoken = await timeline(file, signal);
+    } else {
+      const answer = await classify(file, signal);
+      setDuration(answer.duration_s);
+      spoken = showAnswer(answer, model);
+      if (!drawn && canDraw(file, answer.duration_s)) draw(file, signal);
+      if (answer.windowed) await timeline(file, signal, { headline: false });
+    }
+    say(spoken);
+  } catch (error) {
+    if (!signal.aborted) complain(error);
+  } finally {
+    if (!signal.aborted) byId("work").hidden = true;
+  }
+}
+
+async function classify(file, signal) {
+  return postFile("classify", file, { signal, onUpload: (sent) => work(sent < 1 ? "Sending" : "Listening", sent) });
+}
+
+/** Events as they are found. */
+async function timeline(file, signal, { headline = true } = {}) {
+  let duration_s = NaN;
+  events = [];
+  const show = () => {
+    scope.setEvents(events);
+    list.set(events);
+  };
+  const onLine = (line) => {
+    if (line.error) throw new ServiceError(200, line.error.reason, line.error.message);
+    if (line.duration_s !== undefined) setDuration((duration_s = line.duration_s));
+    if (line.label === undefined) return;
+    events = [...events, line];
+    work(`Finding events: ${events.length} so far, at ${clock(line.offset_s, 0)}`, 1);
+    show();
+  };
+  const onUpload = (sent) => work(sent < 1 ? "Sending" : "Finding events", sent);
+  await postFile("timeline?stream=1", file, { signal, onUpload, onLine });
+  show();
+  return headline ? showTimeline(events, duration_s) : "";
+}
+
+async function draw(file, signal) {
+  const rate_hz = model?.rate_hz ?? 22050;
+  const samples = await decode(file, rate_hz);
+  if (signal.aborted) return;
+  if (!samples) {
+    byId("scope-note").textContent = "This browser cannot decode this kind of file, so it is not drawn.";
+    return;
+  }
+  setDuration(samples.length / rate_hz);
+  try {
+    const top_db = await scope.setSamples(samples, rate_hz, signal);
+    byId("scope-note").textContent =
+      `Drawn up to ${rate_hz / 2000} kHz, the highest the model hears. Strongest: ${Math.round(top_db)} dB of full scale.`;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+function setDuration(duration_s) {
+  scope.setDuration(duration_s);
+  player.setDuration(duration_s);
+  byId("file-note").dataset.duration_s = duration_s;
+  byId("file-note").textContent = `${lengthText(duration_s)}, ${byId("file-note").dataset.size}`;
+}
+
+function chooseEvent(index) {
+  const { onset_s, offset_s } = events[index];
+  scope.select(index);
+  list.select(index);
+  player.playPart(onset_s, offset_s);
+}
+
+function reset(file, isRecording) {
+  events = [];
+  byId("error").hidden = byId("token-form").hidden = true;
+  byId("sound").hidden = false;
+  byId("scope-note").textContent = "";
+  document.body.classList.add("has-sound");
+  byId("file-name").textContent = file.name;
+  byId("file-note").dataset.size = sizeText(file.size);
+  byId("file-note").textContent = sizeText(file.size);
+  clearAnswer();
+  scope.clear();
+  list.clear(file.name);
+  const save = byId("save");
+  save.hidden = !isRecording;
+  if (save.href) URL.revokeObjectURL(save.href);
+  save.removeAttribute("href");
+  if (isRecording) Object.assign(save, { href: URL.createObjectURL(file), download: file.name });
+}
+
+// ---------------------------------------------------------------- what the page says
+
+/** Show what is going on; `sent` below 1 is the fraction of the file that has left. */
+function work(text, sent = 1) {
+  byId("work").hidden = false;
+  byId("work-text").textContent = sent < 1 ? `${text} ${percent(sent)}` : `${text} …`;
+  const bar = byId("progress");
+  if (sent < 1) bar.value = sent;
+  else bar.removeAttribute("value");
+}
+
+const say = (text) => (byId("status").textContent = text);
+
+function complain(error) {
+  if (error.status === 401) {
+    byId("token-form").hidden = false;
+    byId("token").focus();
+    if (!sessionStorage.getItem("earshot-token")) return;
+  }
+  const notice = byId("error");
+  notice.textContent = error.message;
+  notice.hidden = false;
+}
+
+byId("token-form").onsubmit = (event) => {
+  event.preventDefault();
+  setToken(byId("token").value.trim());
+  byId("token-form").hidden = byId("error").hidden = true;
+  loadModel();
+  retry?.();
+};
+
+byId("cancel").onclick = () => {
+  job.abort();
+  byId("work").hidden = true;
+  say("Cancelled.");
+  byId("choose").focus();
+};
+
+// ---------------------------------------------------------------- files
+
+byId("choose").onclick = () => byId("file").click();
+byId("file").onchange = () => {
+  const [file] = byId("file").files;
+  if (file) listen(file);
+  byId("file").value = ""; // choosing the same file again must count
+};
+
+let depth = 0; // dragenter and dragleave come for every element crossed
+addEventListener("dragenter", (event) => {
+  event.preventDefault();
+  depth++;
+  document.body.classList.add("dragging");
+});
+addEventListener("dragleave", () => {
+  if (--depth <= 0) document.body.classList.remove("dragging");
+});
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  depth = 0;
+  document.body.classList.remove("dragging");
+  const [file] = event.dataTransfer.files;
+  if (file) listen(file);
+});
+
+// ---------------------------------------------------------------- microphone
+
+let recording = null;
+
+byId("record").onclick = async () => {
+  job.abort();
+  byId("error").hidden = true;
+  const levels = [];
+  try {
+    recording = await startRecording((peak, duration_s) => {
+      levels.push(peak);
+      byId("recording-time").textContent = clock(duration_s);
+      drawLevel(levels);
+      if (duration_s >= LONGEST_RECORDING_S) stopRecording();
+    });
+  } catch (error) {
+    complain(error);
+    return;
+  }
+  showRecorder(true);
+  say("Recording.");
+  byId("stop").focus();
+};
+
+async function stopRecording() {
+  const current = recording;
+  recording = null;
+  if (!current) return;
+  showRecorder(false);
+  listen(await current.stop(), { isRecording: true });
+}
+
+function showRecorder(open) {
+  byId("recording").hidden = !open;
+  byId("drop").hidden = open;
+  if (!open) byId("record").focus();
+}
+
+byId("stop").onclick = stopRecording;
+byId("discard").onclick = () => {
+  recording?.discard();
+  recording = null;
+  showRecorder(false);
+  say("Discarded.");
+};
+
+/** The last seconds of the microphone's level, in decibels from -60 to 0, newest at the right. */
+function drawLevel(peaks) {
+  const canvas = byId("level");
+  const scale = devicePixelRatio;
+  const width = canvas.clientWidth;
+  const height = canvas.clientHeight;
+  if (canvas.width !== Math.round(width * scale)) {
+    canvas.width = Math.round(width * scale);
+    canvas.height = Math.round(height * scale);
+  }
+  const pen = canvas.getContext("2d");
+  pen.setTransform(scale, 0, 0, scale, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  pen.fillStyle = getComputedStyle(canvas).color;
+  const blocks = 12; // blocks of 128 samples to one bar
+  const bars = Math.floor(width / 4);
+  const complete = Math.floor(peaks.length / blocks);
+  for (let i = 1; i <= Math.min(bars, complete); i++) {
+    const bar = peaks.slice((complete - i) * blocks, (complete - i + 1) * blocks);
+    const level = Math.max(0, 1 + (20 * Math.log10(Math.max(...bar, 1e-6))) / 60);
+    const tall = Math.max(2, level * height);
+    pen.fillRect(width - 4 * i, (height - tall) / 2, 2, tall);
+  }
+}
+
+// ---------------------------------------------------------------- start
+
+async function loadModel() {
+  try {
+    model = readModel(await getJson("model"));
+    showModel(model);
+  } catch (error) {
+    complain(error);
+  }
+}
+
+loadModel();
