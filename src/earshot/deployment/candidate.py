@@ -1,7 +1,6 @@
-"""From a checkpoint to a candidate for release: two ONNX files, each with its card, and what the gate thinks of them."""
+"""From a checkpoint to a candidate for release: two ONNX files, each with its card, and the gate's verdict."""
 
 import json
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,13 @@ from earshot.deployment.config import CARD, FP32, INT8, GateParams, Quantization
 from earshot.deployment.export import export
 from earshot.deployment.parity import Parity, Scores, compare, over_budget
 from earshot.deployment.provenance import Provenance
-from earshot.deployment.quantize import choose_calibration, convolutions_left_in_float, quantize
+from earshot.deployment.quantize import choose_calibration, convolutions_left_in_float, quantize, run_logits
 from earshot.evaluation.calibration import fit_temperature
 from earshot.features import FRONT_END_VERSION, LogMel
 from earshot.files import write_json
-from earshot.inference.model import open_session
 from earshot.lineage import METADATA_KEY, Card, probe_db
 from earshot.training.checkpoint import Checkpoint
 from earshot.training.predict import predict_logits
-
-_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ def make_candidate(
     fp32 = export(checkpoint)
     chosen = choose_calibration(train.labels, quantization.calibration_clips, seed)
     int8 = quantize(fp32, train.features[chosen])
-    fp32_val, int8_val = _logits(fp32, val), _logits(int8, val)
+    fp32_val, int8_val = run_logits(fp32, val.features), run_logits(int8, val.features)
     # Rounded as the card keeps them, so that figures and service divide by the very same number.
     temperatures = {
         name: round(fit_temperature(logits, val.labels), 6) for name, logits in (("fp32", fp32_val), ("int8", int8_val))
@@ -69,7 +65,7 @@ def make_candidate(
         return compare(*scores, part.labels, parts.classes, bins)
 
     val_parity = parity(val, fp32_val, int8_val)
-    test_parity = parity(test, _logits(fp32, test), _logits(int8, test))
+    test_parity = parity(test, run_logits(fp32, test.features), run_logits(int8, test.features))
     difference = float(np.abs(predict_logits(checkpoint.model, val.features) - fp32_val).max())
     left = convolutions_left_in_float(int8)
 
@@ -147,18 +143,6 @@ def write_candidate(candidate: Candidate, directory: Path) -> None:
     (directory / FP32).write_bytes(candidate.fp32)
     (directory / INT8).write_bytes(candidate.int8)
     write_json(directory / CARD, json.loads(candidate.int8_card.to_json()))
-
-
-def _logits(model: onnx.ModelProto, part: Part) -> np.ndarray:
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "model.onnx"
-        onnx.save(model, path)
-        session = open_session(path)
-        chunks = range(0, len(part.features), _CHUNK)
-        answers = [
-            session.run(["logits"], {"log_mel": part.features[i : i + _CHUNK].astype(np.float32)})[0] for i in chunks
-        ]
-    return np.concatenate(answers)
 
 
 def _card_metrics(kind: str, val: Parity, test: Parity) -> dict[str, Any]:

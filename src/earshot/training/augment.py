@@ -56,7 +56,7 @@ def mix(decibels: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor
 
 
 class Mask:
-    """SpecAugment's masks (Park et al. 2019) by torchaudio, each clip its own, on *normalised* features: 0 is the mean."""
+    """SpecAugment's masks (Park et al. 2019) by torchaudio, one for each clip, on *normalised* features."""
 
     def __init__(self, params: AugmentParams) -> None:
         transforms = import_torchaudio().transforms

@@ -1,0 +1,38 @@
+# Two commands on a fresh machine: `make repro` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help repro test check format serve bento clean
+
+help:  ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[train,dev]'
+	touch $@
+
+repro: $(VENV)/.installed  ## environment, then the pipeline; DATASET=urbansound8k [DATASET_PATH=dir] for other data
+ifdef DATASET
+	dvc exp run -S dataset.name=$(DATASET) $(if $(DATASET_PATH),-S dataset.path=$(DATASET_PATH)) $(if $(VERIFY),-S dataset.verify=$(VERIFY))
+else
+	dvc repro
+endif
+	earshot results
+
+test: $(VENV)/.installed  ## environment, then the tests
+	python -m pytest
+
+check: $(VENV)/.installed  ## lint, format and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(VENV)/.installed  ## let ruff rewrite what it can
+	ruff check --fix .
+	ruff format .
+
+clean:  ## the environment and resumable state; results and DVC's cache stay
+	rm -rf $(VENV) .earshot .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,69 @@
+"""Seconds an epoch of both networks on the same clips, and what a run over 7,000 clips would take.
+
+    python benchmarks/train/benchmark.py            # clips of data/features, after `dvc repro features`
+
+Four epochs are trained, so that three are on crops and one on whole clips, as in the full schedule. Their time includes
+validation and the state written after every epoch.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from earshot import params
+from earshot.datasets.parts import load_parts
+from earshot.datasets.split import SplitParams
+from earshot.features import FrontEndParams
+from earshot.files import write_json
+from earshot.training.config import TrainParams
+from earshot.training.loop import Clips, fit
+
+PROJECTED_CLIPS = 7_000
+EPOCHS = 4
+
+
+def main() -> None:
+    """Measure, print, and write `--json` if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="file for the results")
+    arguments = parser.parse_args()
+    parts = load_parts(params.load("split", SplitParams), params.load_seed())
+    train, val = parts.part("train"), parts.part("val")
+    front_end = params.load("audio", FrontEndParams)
+    results = {}
+    for model in ("compact", "tutorial"):
+        settings = TrainParams(model=model, epochs=EPOCHS)
+        with tempfile.TemporaryDirectory() as directory:
+            start = time.perf_counter()
+            fit(
+                Clips(train.features, train.labels),
+                Clips(val.features, val.labels),
+                parts.classes,
+                front_end,
+                settings,
+                seed=0,
+                state_path=Path(directory) / "state.pt",
+                progress=False,
+            )
+            epoch_s = (time.perf_counter() - start) / EPOCHS
+        epochs = TrainParams(model=model).resolved().epochs
+        results[model] = {
+            "epoch_s": round(epoch_s, 3),
+            "ms_per_clip": round(epoch_s / len(train.labels) * 1e3, 3),
+            "epochs": epochs,
+            f"projected_minutes_{PROJECTED_CLIPS}_clips": round(
+                epoch_s / len(train.labels) * PROJECTED_CLIPS * epochs / 60, 2
+            ),
+        }
+    document = {"train_clips": len(train.labels), "threads": torch.get_num_threads(), **results}
+    print(json.dumps(document, indent=2))
+    if arguments.json:
+        write_json(arguments.json, document)
+
+
+if __name__ == "__main__":
+    main()
