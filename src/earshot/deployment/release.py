@@ -1,5 +1,6 @@
 """A candidate that passed the gate becomes the released model; one that failed changes nothing."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +15,9 @@ class GateError(EarshotError):
 
 
 def release(candidate_dir: Path, quantization_json: Path, models_dir: Path) -> None:
-    """Copy the candidate's three files to `models_dir`, each atomically, if ``quantization.json`` says it passed.
+    """Copy the candidate's three files to `models_dir` if ``quantization.json`` says it passed.
+
+    Each takes its place atomically, and none before all three are copied: a full disk changes nothing.
 
     Raises:
         GateError: it did not; the message names each broken budget and by how much.
@@ -27,6 +30,6 @@ def release(candidate_dir: Path, quantization_json: Path, models_dir: Path) -> N
             f"The released model in {models_dir} is untouched. See {quantization_json} and metrics/parity.csv; change "
             "the model or, knowing why, the budget under gate: in params.yaml."
         )
-    for name in (FP32, INT8, CARD):
-        with atomic_file(models_dir / name) as temporary:
-            shutil.copyfile(candidate_dir / name, temporary)
+    with contextlib.ExitStack() as placed_on_exit:
+        for name in (FP32, INT8, CARD):
+            shutil.copyfile(candidate_dir / name, placed_on_exit.enter_context(atomic_file(models_dir / name)))

@@ -1,5 +1,6 @@
 """A trained network with what is needed to use it and to say what it was made from."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,15 +43,18 @@ def make_model(architecture: str, classes: int, front_end: FrontEndParams, dropo
 
 
 def save(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Write `checkpoint` atomically."""
+    """Write `checkpoint` atomically; equal networks are equal bytes."""
     document = {
         "architecture": checkpoint.architecture,
         "classes": list(checkpoint.classes),
         "front_end": as_dict(checkpoint.front_end),
         "weights": checkpoint.model.state_dict(),
     }
+    # Into memory first: given a path, torch puts the file's name, here a temporary one, into the archive.
+    archive = io.BytesIO()
+    torch.save(document, archive)
     with atomic_file(path) as temporary:
-        torch.save(document, temporary)
+        temporary.write_bytes(archive.getvalue())
 
 
 def load(path: str | Path) -> Checkpoint:
