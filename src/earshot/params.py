@@ -6,6 +6,7 @@ the value and what was expected: a misspelt parameter that is silently ignored c
 """
 
 import dataclasses
+import re
 import types
 import typing
 from pathlib import Path
@@ -30,6 +31,15 @@ SECTIONS = (
 )
 
 T = TypeVar("T")
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML takes 3e-3 for a text, as YAML 1.1 says; DVC and everybody else take it for a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 class ParamsError(EarshotError, ValueError):
@@ -90,7 +100,7 @@ def _document(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ParamsError(f"{path} not found: run from the project's root, where params.yaml lies") from error
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(document, dict):
@@ -104,37 +114,51 @@ def _document(path: str | Path) -> dict[str, Any]:
 def _checked(value: Any, hint: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        errors = []
         for option in typing.get_args(hint):
             try:
                 return _checked(value, option, where)
             except ParamsError as error:
-                errors.append(str(error))
-        raise ParamsError(errors[-1])
+                if not str(error).startswith(f"{where} "):  # of the right kind, and wrong inside
+                    raise
+        raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
     if origin is typing.Literal:
         if value not in typing.get_args(hint):
-            raise ParamsError(f"{where} must be one of {', '.join(map(str, typing.get_args(hint)))}, not {value!r}")
+            raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise ParamsError(f"{where} must be a list, not {value!r}")
+            raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
         element = typing.get_args(hint)[0]
         return tuple(_checked(item, element, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
-            raise ParamsError(f"{where} must be a mapping, not {value!r}")
+            raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
         element = typing.get_args(hint)[1]
         return {str(key): _checked(item, element, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, dict):
-            raise ParamsError(f"{where} must be a mapping, not {value!r}")
+            raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
         return build(hint, value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is types.NoneType or hint is None:
         if value is None:
             return None
-        raise ParamsError(f"{where} must be null, not {value!r}")
+        raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ParamsError(f"{where} must be of type {hint.__name__}, not {value!r}")
+        raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
     return value
+
+
+def _expected(hint: Any) -> str:
+    """What a value of type `hint` is, in words that end a sentence beginning with "must be"."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_expected(option) for option in arguments)
+    if origin is typing.Literal:
+        return ("one of " if len(arguments) > 1 else "") + ", ".join(map(str, arguments))
+    if origin is tuple:
+        return "a list"
+    if origin is dict or dataclasses.is_dataclass(hint):
+        return "a mapping"
+    return "null" if hint in (None, types.NoneType) else f"of type {hint.__name__}"
