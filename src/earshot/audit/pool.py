@@ -1,14 +1,13 @@
 """Inspect many files in parallel. A file that kills its worker process costs that file, not the run."""
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
-from tqdm import tqdm
-
 from earshot.audit.inspect import FileReport, inspect
+from earshot.progress import progress
+from earshot.workers import process_pool
 
 Inspector = Callable[[str, str, float], FileReport]
 BATCH = 8  # files handed to a worker at a time
@@ -28,7 +27,7 @@ def inspect_all(
     """
     reports: dict[str, FileReport] = {}
     workers = workers or os.cpu_count() or 1
-    with tqdm(total=len(paths), desc="audit", unit="file") as bar:
+    with progress(total=len(paths), desc="audit", unit="file") as bar:
         while left := [path for path in paths if path not in reports]:
             before = len(reports)
             try:
@@ -49,7 +48,7 @@ def _together(
     root: str, paths: Sequence[str], max_duration_s: float, workers: int, inspector: Inspector
 ) -> Iterator[FileReport]:
     batches = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
-    with _pool(min(workers, len(batches))) as pool:
+    with process_pool(min(workers, len(batches))) as pool:
         futures: list[Future[list[FileReport]]] = [
             pool.submit(_inspect_batch, inspector, root, batch, max_duration_s) for batch in batches
         ]
@@ -65,7 +64,7 @@ def _until_the_culprit(
     root: str, paths: Sequence[str], max_duration_s: float, inspector: Inspector
 ) -> Iterator[FileReport]:
     """One file at a time in one process, up to and including the file that kills it."""
-    with _pool(1) as pool:
+    with process_pool(1) as pool:
         for path in paths:
             try:
                 yield pool.submit(inspector, root, path, max_duration_s).result()
@@ -77,8 +76,3 @@ def _until_the_culprit(
 
 def _inspect_batch(inspector: Inspector, root: str, paths: Sequence[str], max_duration_s: float) -> list[FileReport]:
     return [inspector(root, path, max_duration_s) for path in paths]
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # A fresh interpreter for each worker: a fork of a process that has run threads can hang.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from earshot.datasets.fetch import GB, REMEDY, fetch, kept_bytes
 from earshot.datasets.table import DatasetError
+from earshot.progress import progress
 
 BLOCK = 1 << 20
 GROWTH_LIMIT = 2  # an archive that unpacks to more than this many times what it should is not the published one
@@ -179,7 +180,7 @@ def _damaged(path: Path, error: Exception) -> DatasetError:
 
 @contextmanager
 def _bar(path: Path, description: str) -> Iterator[tqdm]:
-    with tqdm(total=path.stat().st_size, desc=description, unit="B", unit_scale=True) as bar:
+    with progress(total=path.stat().st_size, desc=description, unit="B", unit_scale=True) as bar:
         yield bar
 
 

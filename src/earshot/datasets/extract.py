@@ -1,22 +1,21 @@
 """From audited clips to the cache of their log-mel spectrograms, in parallel."""
 
-import multiprocessing
 import os
 import shutil
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from earshot.audio import AudioError, fit_length, stream_mono
 from earshot.datasets.cache import INDEX, LOGMEL
 from earshot.datasets.table import DatasetError
 from earshot.features import FrontEndParams, LogMel
 from earshot.files import atomic_directory
+from earshot.progress import progress
+from earshot.workers import process_pool
 
 _BATCH = 16  # clips handed to a worker at a time
 
@@ -50,8 +49,8 @@ def build(
         truncated_s = np.zeros(len(clips))
         paths = [str(root / path) for path in clips["path"]]
         with (
-            _pool(min(workers or os.cpu_count() or 1, -(-len(paths) // _BATCH))) as pool,
-            tqdm(total=len(paths), desc="features", unit="clip") as bar,
+            process_pool(min(workers or os.cpu_count() or 1, -(-len(paths) // _BATCH))) as pool,
+            progress(total=len(paths), desc="features", unit="clip") as bar,
         ):
             futures = {
                 pool.submit(_compute, logmel, first, paths[first : first + _BATCH], params): first
@@ -108,22 +107,3 @@ def _window(path: str, params: FrontEndParams) -> tuple[np.ndarray, int]:
             kept += len(block)
         length += len(block)
     return fit_length(np.concatenate(blocks), params.window_samples), length
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # A fresh interpreter for each worker: a fork of a process that has run threads can hang.
-    return ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_the_parent
-    )
-
-
-def _end_with_the_parent() -> None:
-    """A worker whose parent is killed would otherwise wait for its next task for ever."""
-    threading.Thread(target=_exit_after_the_parent, daemon=True).start()
-
-
-def _exit_after_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from earshot.datasets.table import DatasetError
 from earshot.files import write_json
+from earshot.progress import progress
 
 GB = 1e9
 BLOCK = 1 << 18
@@ -113,7 +112,7 @@ def _receive(response: Any, part: Path, have: int, total: int | None) -> None:
     mode = "ab" if have else "wb"
     with (
         part.open(mode) as stream,
-        tqdm(total=total, initial=have, desc="downloading", unit="B", unit_scale=True) as bar,
+        progress(total=total, initial=have, desc="downloading", unit="B", unit_scale=True) as bar,
     ):
         while block := response.read(BLOCK):
             stream.write(block)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from tqdm import tqdm
-
 from earshot.datasets.source import FilesOnDisk, Verification
+from earshot.progress import progress
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def compare(
         return "identical" if _digest(file, algorithm) == published[path].digest else "different"
 
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        states = list(tqdm(pool.map(state, wanted), total=len(wanted), desc="verifying", unit="file"))
+        states = list(progress(pool.map(state, wanted), total=len(wanted), desc="verifying", unit="file"))
     found = dict(zip(wanted, states, strict=True))
     return Verification(
         against=against,

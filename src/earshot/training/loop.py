@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from earshot.errors import EarshotError
 from earshot.features import FrontEndParams
 from earshot.files import atomic_file
+from earshot.progress import progress as progress_bar
 from earshot.training import augment
 from earshot.training.checkpoint import Checkpoint, make_model
 from earshot.training.config import AugmentParams, TrainParams
@@ -93,7 +93,7 @@ def fit(
         print(f"resuming training after epoch {len(history)} of {recipe.epochs} (state in {state_path})", flush=True)
 
     step_loss = _step_loss(model, params, recipe.label_smoothing, len(classes), front_end)
-    bar = tqdm(
+    bar = progress_bar(
         range(len(history) + 1, recipe.epochs + 1),
         initial=len(history),
         total=recipe.epochs,

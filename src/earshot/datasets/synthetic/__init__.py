@@ -4,20 +4,19 @@
 place before a microphone, `formats` writes it. Nothing is downloaded and nothing is sampled from real recordings.
 """
 
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import numpy as np
 import soxr
-from tqdm import tqdm
 
 from earshot.datasets.synthetic import formats, plan, signals
 from earshot.datasets.synthetic.plan import Recording, draw
 from earshot.datasets.synthetic.scene import render
 from earshot.files import write_csv
+from earshot.progress import progress
+from earshot.workers import process_pool
 
 NAME = "synthetic"
 TITLE = "Earshot synthetic urban sounds"
@@ -48,12 +47,10 @@ def prepare(
     for fold in range(1, plan.FOLDS + 1):
         (root / "audio" / f"fold{fold}").mkdir(parents=True, exist_ok=True)
     longest_first = sorted(recordings, key=lambda recording: -len(recording.slices))
-    # A fresh interpreter for each worker: a fork of a process that has run threads (torch, BLAS) can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
+    with process_pool(workers) as pool:
         futures = [pool.submit(_write_recording, root, seed, recording) for recording in longest_first]
         try:
-            for future in tqdm(as_completed(futures), total=len(futures), desc="synthesise", unit="recording"):
+            for future in progress(as_completed(futures), total=len(futures), desc="synthesise", unit="recording"):
                 future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
