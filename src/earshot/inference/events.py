@@ -68,10 +68,10 @@ class EventTracker:
         self._params = params
         self._frame = 0  # number of the next frame
 
-    def push(self, logits: np.ndarray, audible: np.ndarray) -> Iterator[Event]:
+    def push(self, logits: np.ndarray, audible: np.ndarray) -> list[Event]:
         """Take the next frames: logits, float64 (n, classes), and which of them may hold events at all, bool (n,).
 
-        Yields:
+        Returns:
             The events that are over, in the order in which they ended.
         """
         probabilities = np.where(audible[:, None], softmax(logits, self._temperature), 0.0)
@@ -81,19 +81,21 @@ class EventTracker:
             runs = track.push(self._frame, logits, probabilities[:, number], active[:, number])
             ended.extend((number, run) for run in runs)
         self._frame += len(logits)
-        yield from self._events(ended)
+        return self._events(ended)
 
-    def finish(self, duration_s: float) -> Iterator[Event]:
-        """The recording is over after `duration_s`: yield what lasted until then."""
+    def finish(self, duration_s: float) -> list[Event]:
+        """The recording is over after `duration_s`: what lasted until then."""
         ended = [(number, run) for number, track in enumerate(self._tracks) for run in track.finish()]
-        for event in self._events(ended):
-            yield replace(event, offset_s=min(event.offset_s, duration_s))
+        return [replace(event, offset_s=min(event.offset_s, duration_s)) for event in self._events(ended)]
 
-    def _events(self, ended: list[tuple[int, _Run]]) -> Iterator[Event]:
+    def _events(self, ended: list[tuple[int, _Run]]) -> list[Event]:
+        events = []
         for number, run in sorted(ended, key=lambda one: (one[1].end, one[1].start, one[0])):
             if (run.end - run.start) * self._hop_s >= self._params.min_duration_s:
                 confidence = float(softmax(run.logits / run.heard, self._temperature)[number])
-                yield Event(self._classes[number], run.start * self._hop_s, run.end * self._hop_s, confidence)
+                label = self._classes[number]
+                events.append(Event(label, run.start * self._hop_s, run.end * self._hop_s, confidence))
+        return events
 
 
 class _Track:

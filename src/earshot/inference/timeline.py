@@ -62,13 +62,16 @@ class Timeline:
 
     A network without `frame_logits` is asked for one score a window, which then counts for all its frames: it finds
     the same sounds and blurs when they begin and end.
+
+    Attributes:
+        sample_rate_hz: of the samples it takes.
     """
 
     def __init__(self, model: Locator, params: TimelineParams | None = None) -> None:
         self._params = params or TimelineParams()
         self._model = model
         front_end = model.log_mel.params
-        self._rate = front_end.sample_rate_hz
+        self.sample_rate_hz = front_end.sample_rate_hz
         self._window_frames = front_end.window_frames
         self._windows = WindowStream(model.log_mel, self._params.hop_frames)
         self._silence_peak = 10 ** (self._params.silence_db / 20)
@@ -83,51 +86,55 @@ class Timeline:
     @property
     def heard_s(self) -> float:
         """Seconds pushed so far."""
-        return self._windows.samples / self._rate
+        return self._windows.samples / self.sample_rate_hz
 
-    def push(self, samples: np.ndarray) -> Iterator[Event]:
-        """The events that ended with `samples`, float32 (n,) at the model's rate. To be exhausted before the next."""
+    def push(self, samples: np.ndarray) -> list[Event]:
+        """The events that `samples`, float32 (n,) at the model's rate, show to be over."""
+        events = []
         for window in self._windows.push(samples):
             self._waiting.append(window)
             if len(self._waiting) == BATCH_WINDOWS:
-                yield from self._score()
+                events += self._score()
+        return events
 
-    def finish(self) -> Iterator[Event]:
+    def finish(self) -> list[Event]:
         """The events that ended with the recording."""
-        self._waiting.extend(self._windows.finish())
-        yield from self._score()
-        yield from self._settle(self._first + self._window_frames)
-        yield from self._tracker.finish(self.heard_s)
+        self._waiting += self._windows.finish()
+        events = self._score()
+        events += self._settle(self._first + self._window_frames)
+        return events + self._tracker.finish(self.heard_s)
 
-    def _score(self) -> Iterator[Event]:
-        loud = [window for window in self._waiting if window.peak.max() >= self._silence_peak]
+    def _score(self) -> list[Event]:
+        events = []
+        waiting, self._waiting = self._waiting, []
+        loud = [window for window in waiting if window.peak.max() >= self._silence_peak]
         answers: dict[int, np.ndarray] = {}
-        for start in range(0, len(loud), BATCH_WINDOWS):
-            some = loud[start : start + BATCH_WINDOWS]
-            features = np.stack([window.features for window in some])
+        if loud:
+            features = np.stack([window.features for window in loud])
             scores = (
                 self._model.frame_logits(features) if self._model.locates else self._model.logits(features)[..., None]
             )
-            answers |= {window.first_frame: score for window, score in zip(some, scores, strict=True)}
-        for window in self._waiting:
-            yield from self._settle(window.first_frame)
+            answers = {window.first_frame: score for window, score in zip(loud, scores, strict=True)}
+        for window in waiting:
+            events += self._settle(window.first_frame)
             self._audible |= window.peak >= self._silence_peak
             if window.first_frame in answers:
                 self._sums += spread(answers[window.first_frame], self._window_frames)
                 self._counts += 1
-        self._waiting = []
+        return events
 
-    def _settle(self, until: int) -> Iterator[Event]:
+    def _settle(self, until: int) -> list[Event]:
         """Hand on the frames before `until`, which no later window reaches."""
         done = until - self._first
         if done <= 0:
-            return
+            return []
         counts = np.maximum(self._counts[:done, None], 1)
-        yield from self._tracker.push(self._sums[:done] / counts, self._audible[:done] & (self._counts[:done] > 0))
+        events = self._tracker.push(self._sums[:done] / counts, self._audible[:done])
         for values in (self._sums, self._counts, self._audible):
-            values[: -done or None] = values[done:]
+            values[:-done] = values[done:]
             values[-done:] = 0
         self._first = until
+        return events
 
 
 def spread(vectors: np.ndarray, frames: int) -> np.ndarray:

@@ -141,38 +141,37 @@ class WindowStream:
         self._kept_from = 0
         self._next = 0  # first frame of the next window
 
-    def push(self, samples: np.ndarray) -> Iterator[Window]:
-        """The windows that `samples`, float32 (n,) at the model's rate, complete. To be exhausted before the next."""
-        step = self._hop * self._params.hop_length  # so that a chunk of hours costs the memory of a moment
-        for start in range(0, len(samples), step):
-            part = samples[start : start + step]
-            self.samples += len(part)
-            yield from self._cut(self._frames.push(part))
+    def push(self, samples: np.ndarray) -> list[Window]:
+        """The windows that `samples`, float32 (n,) at the model's rate, complete. They need half its memory again."""
+        self.samples += len(samples)
+        return self._cut(self._frames.push(samples))
 
-    def finish(self) -> Iterator[Window]:
+    def finish(self) -> list[Window]:
         """The last windows; none if no sample was ever pushed."""
         if not self.samples:
-            return
+            return []
         missing = self._params.window_samples - self.samples
-        if missing > 0:
-            yield from self._cut(self._frames.push(np.zeros(missing, np.float32)))
-        yield from self._cut(self._frames.finish())
+        found = self._cut(self._frames.push(np.zeros(max(0, missing), np.float32)))
+        found += self._cut(self._frames.finish())
         last = self._frames.frames - self._params.window_frames
         if last > self._next - self._hop:  # the last window on the grid does not reach the end
-            yield self._window(last)
+            found.append(self._window(last))
+        return found
 
-    def _cut(self, frames: Frames) -> Iterator[Window]:
+    def _cut(self, frames: Frames) -> list[Window]:
         if not len(frames.peak):
-            return
+            return []
         self._log_mel = np.concatenate([self._log_mel, frames.log_mel])
         self._peak = np.concatenate([self._peak, frames.peak])
+        found = []
         while self._next + self._params.window_frames <= self._frames.frames:
-            yield self._window(self._next)
+            found.append(self._window(self._next))
             self._next += self._hop
         # A window at the end may begin up to a hop before the next on the grid.
         unneeded = max(0, self._next - self._hop - self._kept_from)
-        self._log_mel, self._peak = self._log_mel[unneeded:], self._peak[unneeded:]
+        self._log_mel, self._peak = self._log_mel[unneeded:].copy(), self._peak[unneeded:].copy()
         self._kept_from += unneeded
+        return found
 
     def _window(self, first_frame: int) -> Window:
         span = slice(first_frame - self._kept_from, first_frame - self._kept_from + self._params.window_frames)

@@ -1,0 +1,71 @@
+"""`earshot classify`: one answer for each file."""
+
+import argparse
+import json
+import sys
+
+from earshot.audio import AudioError
+from earshot.commands.common import Subparsers, add_command, add_model
+from earshot.inference.classify import Classification, classify
+from earshot.inference.model import Model
+
+_DETAILS = """\
+Say which of the model's classes each file holds, with calibrated confidence: of the answers
+given with 0.8, about 80 in 100 are right on sounds like those of the validation set.
+
+A sound of at most 4 s (the model's window) is fitted to it as in training. A longer one is heard in
+overlapping windows whose probabilities are averaged; what happens when, `earshot timeline` tells.
+Any format that libsndfile or FFmpeg decodes will do, judged by content and not by name.
+
+A file that cannot be read is reported and does not stop the others; the exit status is then 1."""
+
+_EXAMPLES = """\
+  earshot classify dog.wav
+  earshot classify --top 5 recordings/*.flac
+  earshot classify --json recordings/*.wav | jq -r 'select(.confidence < 0.6) | .file'"""
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add the subcommand to `commands`."""
+    parser = add_command(commands, "classify", "say what each sound file holds", _DETAILS, _EXAMPLES)
+    parser.add_argument("files", metavar="FILE", nargs="+", help="sound files of any length")
+    parser.add_argument("--top", metavar="N", type=int, default=3, help="classes to show for each file (default: 3)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line for each file, all classes in it")
+    add_model(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answer for every file; 1 if any could not be read."""
+    model = Model(arguments.model)
+    width = max(len(file) for file in arguments.files)
+    failed = 0
+    for file in arguments.files:
+        try:
+            answer = classify(model, file)
+        except AudioError as error:
+            failed += 1
+            if arguments.json:
+                print(json.dumps({"file": file, "error": str(error), "reason": error.reason}), flush=True)
+            print(f"error: {file}: {error}", file=sys.stderr, flush=True)
+            continue
+        if arguments.json:
+            print(json.dumps({"file": file, **answer.as_dict()}), flush=True)
+        else:
+            print(line(file.ljust(width), answer, arguments.top), flush=True)
+    if failed and len(arguments.files) > 1:
+        print(f"error: {failed} of {len(arguments.files)} files could not be read", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def line(file: str, answer: Classification, top: int) -> str:
+    """One answer for people."""
+    ranked = list(answer.probabilities.items())[: max(1, top)]
+    width = max(len(label) for label in answer.probabilities)
+    classes = "  ".join(f"{label.ljust(width)} {probability:.3f}" for label, probability in ranked)
+    notes = [f"{answer.duration_s:.2f} s"]
+    if answer.silent:
+        notes.append("silent: the answer means nothing")
+    elif answer.windowed:
+        notes.append(f"mean of {answer.windows} windows")
+    return f"{file}  {classes}  ({', '.join(notes)})"

@@ -1,0 +1,129 @@
+"""`earshot timeline`: what was heard when in a recording."""
+
+import argparse
+import csv
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from tqdm import tqdm
+
+from earshot import params
+from earshot.audio import AudioError, UndecodableError, stream_mono
+from earshot.commands.common import Subparsers, add_command, add_model, table
+from earshot.errors import EarshotError
+from earshot.inference.config import TimelineParams
+from earshot.inference.events import Event
+from earshot.inference.model import Model
+from earshot.inference.timeline import Timeline
+
+PARAMS = "params.yaml"
+
+_DETAILS = """\
+List the events of a recording of any length: class, beginning, end, confidence. Hours take no more
+memory than seconds. The classes are the only things that the model knows: it has no word for
+"something else", so raise --threshold where it names too much.
+
+Thresholds are those of the section `timeline` of ./params.yaml where there is one, else the defaults."""
+
+_EXAMPLES = """\
+  earshot timeline night.flac
+  earshot timeline --threshold 0.8 --min-duration 0.5 street.wav
+  earshot timeline --json night.flac | jq 'select(.label == "siren")'    # as they are found
+  earshot timeline --csv night.flac > night.csv
+  earshot timeline --audacity night.flac > night.txt    # Audacity: File > Import > Labels"""
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add the subcommand to `commands`."""
+    parser = add_command(commands, "timeline", "list what was heard when in a recording", _DETAILS, _EXAMPLES)
+    parser.add_argument("file", metavar="FILE", help="a recording of any length")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a line, in order of the events' ends")
+    form.add_argument("--csv", action="store_true", help="CSV with a header: label, onset_s, offset_s, confidence")
+    form.add_argument("--audacity", action="store_true", help="a label track for Audacity")
+    parser.add_argument("--threshold", metavar="P", type=float, help="an event must reach this probability")
+    parser.add_argument("--min-duration", metavar="S", type=float, help="drop events shorter than this, in seconds")
+    parser.add_argument("--max-gap", metavar="S", type=float, help="join events of a class at most this far apart")
+    parser.add_argument("--quiet", action="store_true", help="no progress (shown on a terminal only, on stderr)")
+    add_model(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the events of one recording."""
+    settings = _settings(arguments)
+    stream = Timeline(Model(arguments.model), settings)
+    try:
+        with open(arguments.file, "rb") as file:
+            events = listen(stream, file, show_progress=not arguments.quiet and sys.stderr.isatty())
+            if arguments.json:
+                for event in events:
+                    print(json.dumps(event.as_dict()), flush=True)
+                return 0
+            found = sorted(events, key=lambda event: (event.onset_s, event.offset_s, event.label))
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise UndecodableError(f"{arguments.file}: cannot be opened: {error.strerror}", "missing") from error
+    except AudioError as error:
+        raise type(error)(f"{arguments.file}: {error}", error.reason) from error
+    if arguments.csv:
+        rows = csv.DictWriter(sys.stdout, ["label", "onset_s", "offset_s", "confidence"], lineterminator="\n")
+        rows.writeheader()
+        rows.writerows(event.as_dict() for event in found)
+    elif arguments.audacity:
+        for event in found:
+            print(f"{event.onset_s:.6f}\t{event.offset_s:.6f}\t{event.label} {event.confidence:.2f}")
+    else:
+        print(for_people(found, stream.heard_s))
+    return 0
+
+
+def listen(stream: Timeline, file: BinaryIO, show_progress: bool) -> Iterator[Event]:
+    """The events of `file`, with a bar that counts how much of it was read."""
+    size = Path(file.name).stat().st_size
+    with tqdm(total=size, unit="B", unit_scale=True, disable=not show_progress, leave=False) as bar:
+        for block in stream_mono(file, stream.sample_rate_hz):
+            yield from stream.push(block)
+            bar.set_description(f"{clock(stream.heard_s)} heard", refresh=False)
+            bar.update(max(0, file.tell() - bar.n))
+        yield from stream.finish()
+
+
+def for_people(events: list[Event], duration_s: float) -> str:
+    """A table, and what it covers."""
+    seconds = sum(event.offset_s - event.onset_s for event in events)
+    end = f"{len(events)} event{'' if len(events) == 1 else 's'}, {seconds:.1f} s, in {clock(duration_s)}"
+    if not events:
+        return end
+    rows = [("onset", "offset", "class", "confidence")]
+    rows += [(clock(e.onset_s), clock(e.offset_s), e.label, f"{e.confidence:.3f}") for e in events]
+    return f"{table(rows, right=(0, 1, 3))}\n\n{end}"
+
+
+def clock(time_s: float) -> str:
+    """Hours, minutes and seconds, the hours only where there are any: 1:02:03.45."""
+    hundredths = round(time_s * 100)
+    minutes, rest = divmod(hundredths, 6000)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{minutes:02}:{rest // 100:02}.{rest % 100:02}"
+    return f"{hours}:{seconds}" if hours else seconds
+
+
+def _settings(arguments: argparse.Namespace) -> TimelineParams:
+    settings = params.load("timeline", TimelineParams) if Path(PARAMS).is_file() else TimelineParams()
+    asked = {"min_duration_s": arguments.min_duration, "max_gap_s": arguments.max_gap}
+    if arguments.threshold is not None:
+        # Where the threshold is lowered below the one that ends events, that one follows.
+        asked |= {
+            "on_threshold": arguments.threshold,
+            "off_threshold": min(settings.off_threshold, arguments.threshold),
+        }
+    try:
+        return dataclasses.replace(settings, **{key: value for key, value in asked.items() if value is not None})
+    except ValueError as error:
+        raise EarshotError(str(error).replace("timeline.", "")) from error
