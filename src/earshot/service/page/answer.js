@@ -9,18 +9,24 @@ export function clearAnswer() {
 
 /** Show the service's answer to /classify; returns it as one sentence, to be spoken. */
 export function showAnswer(answer, model) {
-  const name = capital(plain(answer.predicted_class));
-  byId("headline").replaceChildren(name, make("span", { class: "headline-number" }, percent(answer.confidence)));
+  const name = answer.silent ? "Silence" : capital(plain(answer.predicted_class));
+  const sure = answer.silent ? "" : percent(answer.confidence);
+  byId("headline").replaceChildren(name, make("span", { class: "headline-number" }, sure));
   byId("headline-note").textContent = basis(answer, model);
   const verdict = byId("verdict");
   verdict.textContent = review(answer, model);
   verdict.classList.toggle("flagged", answer.flag_for_review);
   verdict.hidden = false;
   byId("answer").hidden = false;
-  showRanks("All its guesses", answer.top.map(({ label, probability }) => [label, probability, percent(probability)]));
-  const named = answer.top.length < (model?.classes?.length ?? 0) ? `The ${answer.top.length} likeliest of ${model.classes.length} classes. ` : "";
-  byId("rank-note").textContent = `${named}A probability of 80% is meant to be right 8 times in 10.`;
-  return `${name}, ${percent(answer.confidence)}. ${verdict.textContent}`;
+  showRanks(
+    "Probabilities",
+    answer.top.map(({ label, probability }) => [label, probability, percent(probability)]),
+  );
+  const classes = model?.classes.length ?? 0;
+  const named = answer.top.length < classes ? `The ${answer.top.length} likeliest of ${classes} classes. ` : "";
+  byId("rank-note").textContent =
+    `${named}Calibrated: of answers given 80%, about 8 in 10 should be right, on sounds like those it was tested on.`;
+  return `${name}${sure && `, ${sure}`}. ${verdict.textContent}`;
 }
 
 /** Show what a long recording holds, by the time each class was heard; returns it as one sentence. */
@@ -35,7 +41,10 @@ export function showTimeline(events, duration_s) {
   byId("headline-note").textContent = `in ${lengthText(duration_s)}`;
   byId("verdict").hidden = true;
   byId("answer").hidden = false;
-  if (ranked.length) showRanks("Heard for", ranked.map(([label, time_s]) => [label, time_s / ranked[0][1], lengthText(time_s)]));
+  if (ranked.length) {
+    const rows = ranked.map(([label, time_s]) => [label, time_s / ranked[0][1], lengthText(time_s)]);
+    showRanks("Heard for", rows, { lengths: true });
+  }
   byId("rank-note").textContent = "";
   return `${count} in ${lengthText(duration_s)}.`;
 }
@@ -43,24 +52,34 @@ export function showTimeline(events, duration_s) {
 function basis({ duration_s, windowed }, model) {
   const window_s = model?.window_s;
   if (windowed) return `on average over ${lengthText(duration_s)}; the timeline says when`;
-  if (window_s && duration_s < window_s - 0.05) return `from ${lengthText(duration_s)} of sound, less than the ${window_s} s it listens to at once`;
+  if (window_s && duration_s < window_s - 0.05) {
+    return `from ${lengthText(duration_s)} of sound, less than the ${window_s} s it listens to at once`;
+  }
   return `from ${lengthText(duration_s)} of sound`;
 }
 
-function review({ flag_for_review }, model) {
-  const threshold = model?.review_below === undefined ? "the review threshold" : `${Math.round(model.review_below * 100)}%`;
+function review({ flag_for_review, silent }, model) {
+  if (silent) return "There is next to nothing in this recording. What the model makes of it means nothing.";
+  const threshold = model ? ` ${Math.round(model.reviewBelow * 100)}%` : "";
   return flag_for_review
-    ? `Have a person check this: it is less sure than ${threshold}.`
-    : `Sure enough to stand without review: ${threshold} or more.`;
+    ? `Have a person check this: it is less sure than the${threshold} set for this service.`
+    : `No review needed: it is at least as sure as the${threshold} set for this service.`;
 }
 
-function showRanks(title, rows) {
+function showRanks(title, rows, { lengths = false } = {}) {
   byId("ranks-title").textContent = title;
+  byId("rank-list").classList.toggle("lengths", lengths);
   byId("rank-list").replaceChildren(
     ...rows.map(([label, share, text]) => {
       const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("span"));
       bar.firstChild.style.width = `${Math.min(100, share * 100)}%`;
-      return make("li", {}, make("span", { class: "rank-label" }, plain(label)), bar, make("span", { class: "time" }, text));
+      return make(
+        "li",
+        {},
+        make("span", { class: "rank-label" }, plain(label)),
+        bar,
+        make("span", { class: "time" }, text),
+      );
     }),
   );
   byId("ranks").hidden = false;

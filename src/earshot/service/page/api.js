@@ -66,7 +66,11 @@ export function postFile(path, file, { signal, onUpload, onLine }) {
         if (onLine) takeLines(true);
         resolve(onLine ? undefined : JSON.parse(request.responseText));
       } catch (error) {
-        reject(error instanceof ServiceError ? error : new ServiceError(200, "unreadable", `The answer broke off: ${error.message}`));
+        reject(
+          error instanceof ServiceError
+            ? error
+            : new ServiceError(200, "unreadable", `The answer broke off: ${error.message}`),
+        );
       }
     };
     request.onerror = () => reject(noAnswer());
@@ -80,7 +84,11 @@ export function postFile(path, file, { signal, onUpload, onLine }) {
 }
 
 const noAnswer = () =>
-  new ServiceError(0, "no_answer", "The service did not answer. It may be down, or it may have refused a file this large.");
+  new ServiceError(
+    0,
+    "no_answer",
+    "The service did not answer. It may be down, or it may have refused a file this large.",
+  );
 
 function refusal(status, text) {
   try {

@@ -3,7 +3,7 @@
 import { byId, make } from "./dom.js";
 import { clock, percent, plain } from "./axis.js";
 
-const FIRST_SHOWN = 200; // a day of traffic has thousands of events: the list grows when asked
+const FIRST_SHOWN = 50; // a day of traffic has thousands of events: the list grows when asked
 
 export class EventList {
   #events = [];
@@ -35,8 +35,12 @@ export class EventList {
     byId("events").hidden = true;
   }
 
-  /** Show `events`: the ones shown before, and more after them. */
-  set(events) {
+  /** Show `events`: the ones shown before and more after them, unless `anew`. */
+  set(events, { anew = false } = {}) {
+    if (anew) {
+      this.#shown = 0;
+      byId("event-list").replaceChildren();
+    }
     this.#events = events;
     byId("events").hidden = false;
     byId("event-count").textContent = events.length ? `${events.length}` : "Nothing it knows was heard.";
@@ -64,7 +68,8 @@ export class EventList {
       {
         type: "button",
         onclick: () => this.#onEvent(index),
-        "aria-label": `Play ${plain(event.label)}, ${clock(event.onset_s)} to ${clock(event.offset_s)}, ` +
+        "aria-label":
+          `Play ${plain(event.label)}, ${clock(event.onset_s)} to ${clock(event.offset_s)}, ` +
           `${percent(event.confidence)} sure`,
       },
       make("span", { class: "time" }, `${clock(event.onset_s)} – ${clock(event.offset_s)}`),

@@ -17,6 +17,7 @@ const list = new EventList(chooseEvent);
 
 let model = null;
 let events = [];
+let chosen = -1; // index of the event that was played last
 let job = new AbortController(); // aborted when its file is no longer the one on the page
 let retry = null; // what to do again once a token is given
 
@@ -37,49 +38,74 @@ async function listen(file, { isRecording = false } = {}) {
     if (header_s > 0) setDuration(header_s);
     const drawn = canDraw(file, header_s) ? draw(file, signal) : null;
     let spoken;
-    if (header_s > LONGEST_DRAWN_S) {
-      byId("scope-note").textContent =
-        `Longer than ${lengthText(LONGEST_DRAWN_S)}: not drawn here, so that a phone can hold it. The service hears all of it.`;
-      spoken = await timeline(file, signal);
-    } else {
-      const answer = await classify(file, signal);
+    const answer = isLong(file, header_s) ? null : await classify(file, signal);
+    if (answer) {
       setDuration(answer.duration_s);
       spoken = showAnswer(answer, model);
       if (!drawn && canDraw(file, answer.duration_s)) draw(file, signal);
-      if (answer.windowed) await timeline(file, signal, { headline: false });
+    } else if (!drawn) {
+      byId("scope-note").textContent =
+        "Too long to be drawn here without filling a phone's memory. The service hears all of it.";
     }
+    if (!answer || answer.windowed) spoken = await timeline(file, signal, spoken);
     say(spoken);
   } catch (error) {
-    if (!signal.aborted) complain(error);
+    if (signal.aborted) return;
+    if (!player.possible) byId("sound").hidden = true; // neither the service nor the browser can read it
+    complain(error);
   } finally {
     if (!signal.aborted) byId("work").hidden = true;
   }
 }
 
+/** Whether only a timeline makes sense: one answer for hours says little, and sending them twice takes long. */
+const isLong = (file, header_s) => header_s > LONGEST_DRAWN_S || file.size > (model?.largestClip_bytes ?? Infinity);
+
+/** The service's one answer to the whole file; null where it is too long for one, which its header did not say. */
 async function classify(file, signal) {
-  return postFile("classify", file, { signal, onUpload: (sent) => work(sent < 1 ? "Sending" : "Listening", sent) });
+  const onUpload = (sent) => work(sent < 1 ? "Sending" : "Listening", sent);
+  try {
+    return await postFile("classify", file, { signal, onUpload });
+  } catch (error) {
+    if (error.reason === "too_long") return null;
+    throw error;
+  }
 }
 
-/** Events as they are found. */
-async function timeline(file, signal, { headline = true } = {}) {
-  let duration_s = NaN;
+/** Events, shown as they are found; resolves to what to say: `spoken`, or what the events amount to. */
+async function timeline(file, signal, spoken) {
+  if (file.size > (model?.largestRecording_bytes ?? Infinity)) {
+    throw new Error(`The file is larger than the ${sizeText(model.largestRecording_bytes)} this service takes.`);
+  }
+  let duration_s = NaN; // known once the last line has come
   events = [];
   const show = () => {
     scope.setEvents(events);
     list.set(events);
   };
+  const progress = (heard_s) => {
+    const known_s = Number(byId("file-note").dataset.duration_s); // NaN where the browser could not tell
+    byId("work-text").textContent = `Finding events: ${events.length} so far, heard up to ${clock(heard_s, 0)}`;
+    if (known_s > 0) byId("progress").value = Math.min(1, heard_s / known_s);
+  };
   const onLine = (line) => {
     if (line.error) throw new ServiceError(200, line.error.reason, line.error.message);
     if (line.duration_s !== undefined) setDuration((duration_s = line.duration_s));
+    if (line.heard_s !== undefined) progress(line.heard_s);
     if (line.label === undefined) return;
-    events = [...events, line];
-    work(`Finding events: ${events.length} so far, at ${clock(line.offset_s, 0)}`, 1);
+    events.push(line);
     show();
   };
   const onUpload = (sent) => work(sent < 1 ? "Sending" : "Finding events", sent);
   await postFile("timeline?stream=1", file, { signal, onUpload, onLine });
-  show();
-  return headline ? showTimeline(events, duration_s) : "";
+  const selected = events[chosen]; // events come as they end, and are read as they begin
+  events.sort((a, b) => a.onset_s - b.onset_s);
+  scope.setEvents(events);
+  list.set(events, { anew: true });
+  if (selected) mark(events.indexOf(selected));
+  if (Number.isNaN(duration_s))
+    throw new ServiceError(200, "cut_off", "The service broke off before the recording's end.");
+  return spoken ?? showTimeline(events, duration_s);
 }
 
 async function draw(file, signal) {
@@ -94,7 +120,7 @@ async function draw(file, signal) {
   try {
     const top_db = await scope.setSamples(samples, rate_hz, signal);
     byId("scope-note").textContent =
-      `Drawn up to ${rate_hz / 2000} kHz, the highest the model hears. Strongest: ${Math.round(top_db)} dB of full scale.`;
+      `Drawn up to ${(rate_hz / 2000).toFixed(1)} kHz, the highest the model hears. Strongest: ${String(Math.round(top_db)).replace("-", "−")} dB of full scale.`;
   } catch (error) {
     if (!signal.aborted) throw error;
   }
@@ -108,20 +134,26 @@ function setDuration(duration_s) {
 }
 
 function chooseEvent(index) {
-  const { onset_s, offset_s } = events[index];
+  mark(index);
+  player.playPart(events[index].onset_s, events[index].offset_s);
+}
+
+function mark(index) {
+  chosen = index;
   scope.select(index);
   list.select(index);
-  player.playPart(onset_s, offset_s);
 }
 
 function reset(file, isRecording) {
   events = [];
+  chosen = -1;
   byId("error").hidden = byId("token-form").hidden = true;
   byId("sound").hidden = false;
   byId("scope-note").textContent = "";
   document.body.classList.add("has-sound");
   byId("file-name").textContent = file.name;
   byId("file-note").dataset.size = sizeText(file.size);
+  byId("file-note").dataset.duration_s = "";
   byId("file-note").textContent = sizeText(file.size);
   clearAnswer();
   scope.clear();
@@ -183,6 +215,7 @@ byId("file").onchange = () => {
 
 let depth = 0; // dragenter and dragleave come for every element crossed
 addEventListener("dragenter", (event) => {
+  if (!event.dataTransfer.types.includes("Files")) return;
   event.preventDefault();
   depth++;
   document.body.classList.add("dragging");
@@ -207,11 +240,15 @@ byId("record").onclick = async () => {
   job.abort();
   byId("error").hidden = true;
   const levels = [];
+  let frame = 0;
   try {
     recording = await startRecording((peak, duration_s) => {
       levels.push(peak);
-      byId("recording-time").textContent = clock(duration_s);
-      drawLevel(levels);
+      frame ||= requestAnimationFrame(() => {
+        frame = 0;
+        byId("recording-time").textContent = clock(duration_s);
+        drawLevel(levels);
+      });
       if (duration_s >= LONGEST_RECORDING_S) stopRecording();
     });
   } catch (error) {

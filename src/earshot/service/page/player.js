@@ -31,6 +31,11 @@ export class Player {
     return this.#audio;
   }
 
+  /** Whether this browser plays the file, as far as it knows yet. */
+  get possible() {
+    return !this.#button.disabled;
+  }
+
   load(file) {
     this.#audio.pause();
     if (this.#url) URL.revokeObjectURL(this.#url);

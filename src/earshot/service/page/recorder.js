@@ -44,7 +44,10 @@ export async function startRecording(onBlock) {
     tap.port.onmessage = ({ data }) => {
       blocks.push(data);
       samples += data.length;
-      onBlock(data.reduce((peak, value) => Math.max(peak, Math.abs(value)), 0), samples / context.sampleRate);
+      onBlock(
+        data.reduce((peak, value) => Math.max(peak, Math.abs(value)), 0),
+        samples / context.sampleRate,
+      );
     };
     source.connect(tap);
   } catch (error) {

@@ -2,7 +2,15 @@
 
 import { make } from "./dom.js";
 import {
-  clock, frequencyText, frequencyTicks, heightOf, hertzOf, melOf, plain, timeTickText, timeTicks,
+  clock,
+  frequencyText,
+  frequencyTicks,
+  heightOf,
+  hertzOf,
+  melOf,
+  plain,
+  timeTickText,
+  timeTicks,
 } from "./axis.js";
 import { extremes, spectra } from "./spectrum.js";
 
@@ -146,7 +154,12 @@ export class Scope {
       const x = Math.round(LEFT + (tick / this.#duration_s) * at.width) + 0.5;
       pen.fillStyle = ink.line;
       if (this.#wave) pen.fillRect(x - 0.5, at.waveTop, 1, WAVE_HEIGHT);
-      pen.fillRect(x - 0.5, at.lanesTop - (this.#spectra ? GAP : 0), 1, at.axisTop - at.lanesTop + 5 + (this.#spectra ? GAP : 0));
+      pen.fillRect(
+        x - 0.5,
+        at.lanesTop - (this.#spectra ? GAP : 0),
+        1,
+        at.axisTop - at.lanesTop + 5 + (this.#spectra ? GAP : 0),
+      );
       pen.fillStyle = ink.muted;
       pen.fillText(timeTickText(tick, this.#duration_s), x, at.axisTop + 15);
     }
@@ -193,6 +206,8 @@ export class Scope {
       pen.fillStyle = ink.line;
       pen.fillRect(LEFT, top + LANE_HEIGHT - 3, at.width, 1);
       pen.textAlign = "left";
+      pen.fillStyle = ink.surface;
+      pen.fillRect(LEFT, top, pen.measureText(plain(label)).width + 6, 16);
       pen.fillStyle = ink.text;
       pen.fillText(plain(label), LEFT, top + 9);
     });
@@ -261,6 +276,7 @@ function palette(element) {
     text: value("--text"),
     muted: value("--muted"),
     line: value("--line"),
+    surface: value("--surface"),
     signal: value("--accent"),
     font: style.fontFamily,
     heat: [0, 1, 2, 3, 4].map((i) => rgb(value(`--heat-${i}`))),
@@ -272,7 +288,10 @@ const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 /** Spectra as a picture: time to the right, mel upwards, colour for level. */
 function paint(values, top_hz, heat) {
   const bins = values.length / COLUMNS;
-  const top_db = Math.max(QUIETEST_TOP_DB, values.reduce((top, value) => Math.max(top, value), -Infinity));
+  const top_db = Math.max(
+    QUIETEST_TOP_DB,
+    values.reduce((top, value) => Math.max(top, value), -Infinity),
+  );
   const canvas = make("canvas", { width: COLUMNS, height: ROWS });
   const pen = canvas.getContext("2d");
   const image = pen.createImageData(COLUMNS, ROWS);

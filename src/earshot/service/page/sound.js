@@ -16,9 +16,16 @@ export function headerDuration(audio) {
     if (audio.readyState >= HTMLMediaElement.HAVE_METADATA) return tell();
     const done = new AbortController();
     const once = (answer) => () => (done.abort(), answer());
-    setTimeout(once(() => resolve(NaN)), HEADER_PATIENCE_MS);
+    setTimeout(
+      once(() => resolve(NaN)),
+      HEADER_PATIENCE_MS,
+    );
     audio.addEventListener("loadedmetadata", once(tell), { signal: done.signal });
-    audio.addEventListener("error", once(() => resolve(NaN)), { signal: done.signal });
+    audio.addEventListener(
+      "error",
+      once(() => resolve(NaN)),
+      { signal: done.signal },
+    );
   });
 }
 
