@@ -1,0 +1,40 @@
+"""What the service answers, as plain values for JSON."""
+
+from typing import Any
+
+from earshot.inference.classify import Classification
+from earshot.inference.events import Event
+from earshot.service.engine import Engine
+
+
+def classification(engine: Engine, heard: Classification) -> dict[str, Any]:
+    """The answer of ``/classify``. An answer about silence is always flagged."""
+    params = engine.settings.params
+    plain = heard.as_dict()
+    ranked = list(plain["probabilities"].items())[: params.top]
+    return {
+        "predicted_class": plain["predicted_class"],
+        "confidence": plain["confidence"],
+        "flag_for_review": heard.silent or heard.confidence < params.review_threshold,
+        "top": [{"label": label, "probability": probability} for label, probability in ranked],
+        "duration_s": plain["duration_s"],
+        "windowed": plain["windowed"],
+        "windows": plain["windows"],
+        "silent": plain["silent"],
+        "model": model_name(engine),
+    }
+
+
+def timeline(engine: Engine, events: list[Event], duration_s: float) -> dict[str, Any]:
+    """The answer of ``/timeline``."""
+    return {
+        "events": [event.as_dict() for event in events],
+        "duration_s": round(duration_s, 3),
+        "model": model_name(engine),
+    }
+
+
+def model_name(engine: Engine) -> dict[str, Any]:
+    """Which model answers: enough to find its card, `GET /model`, again."""
+    card = engine.model.card
+    return {"architecture": card.architecture, "dataset": card.dataset.get("name"), "sha256": engine.model_sha256}

@@ -1,0 +1,244 @@
+"""The work behind the routes: decode, hear and answer, in threads, so that the event loop is always free.
+
+Clips share a pool with a thread for every core and one queue in front of the model. Recordings have a pool of their
+own, so that hours of sound never keep a clip waiting.
+"""
+
+import asyncio
+import enum
+import os
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+
+from earshot.audio import AudioError, AudioLimits, stream_mono
+from earshot.files import sha256
+from earshot.inference.classify import Classification, Summary, read_batches
+from earshot.inference.events import Event
+from earshot.inference.model import Model
+from earshot.inference.timeline import Timeline
+from earshot.service.batching import BatchedModel
+from earshot.service.config import Settings
+from earshot.service.kept import ReviewFolder
+from earshot.service.metrics import Metrics
+from earshot.service.refusals import ClientGoneError, busy, from_audio, timed_out
+
+T = TypeVar("T")
+Receive = Callable[[], Awaitable[Any]]  # of ASGI
+PROGRESS_S = 30.0  # of sound between two reports of how far a recording was heard
+_WATCH_AFTER_S = 0.3  # only then is it worth asking whether the client still waits
+
+
+class CancelledWorkError(Exception):
+    """Nobody waits for this work any more."""
+
+
+class Job:
+    """A flag between the event loop, which cancels, and a thread, which looks at it between blocks."""
+
+    def __init__(self) -> None:
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the thread to stop."""
+        self._cancelled.set()
+
+    def check(self) -> None:
+        """Stop here if nobody waits.
+
+        Raises:
+            CancelledWorkError: so it is.
+        """
+        if self._cancelled.is_set():
+            raise CancelledWorkError
+
+
+class Engine:
+    """One model and the threads that use it.
+
+    Attributes:
+        model: the model itself.
+        model_sha256: of its file.
+        ready: whether it has answered a first clip, and the engine is not closed.
+        review: where flagged clips are kept, if they are.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Load the model. It is `ready` after `warm_up`.
+
+        Raises:
+            ModelError: it cannot be used.
+        """
+        params = settings.params
+        self.settings = settings
+        self.metrics = metrics
+        self.model = Model(settings.model)
+        self.model_sha256 = sha256(settings.model)
+        self.ready = False
+        self._classifier = BatchedModel(self.model, metrics.model_run)
+        self._clips = ThreadPoolExecutor(params.threads or os.cpu_count() or 1, "clip")
+        self._recordings = ThreadPoolExecutor(params.recording_jobs, "recording")
+        self._waiting = 0
+        self.review = None
+        if settings.review_dir is not None:
+            self.review = ReviewFolder(settings.review_dir, params.review_max_age_days, params.review_max_mb)
+
+    def warm_up(self) -> None:
+        """Answer a second of silence, as the first caller's clip would be answered."""
+        samples = np.zeros(self.model.log_mel.params.window_samples, np.float32)
+        self._classifier.probabilities(self.model.log_mel.clip(samples)[None])
+        self.ready = True
+
+    def close(self) -> None:
+        """Finish what is at work and take nothing more."""
+        self.ready = False
+        self._clips.shutdown()
+        self._recordings.shutdown()
+
+    async def classify(self, source: BinaryIO, receive: Receive | None = None) -> Classification:
+        """The answer for one clip.
+
+        Args:
+            source: the file.
+            receive: the request's ASGI channel, its body read: where given, the work stops when the client goes.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        limits = self.settings.params.clip_limits
+        job = Job()
+        with self._counted():
+            work = asyncio.get_running_loop().run_in_executor(self._clips, self._classify, source, limits, job)
+            return await self._wait(work, job, receive, self.settings.params.clip_timeout_s)
+
+    async def timeline(self, source: BinaryIO, receive: Receive) -> AsyncGenerator[Event | float]:
+        """Events of a recording while it is heard, and in between, and last, the seconds heard so far.
+
+        The work stops when the client goes, and when the iterator is closed.
+
+        Raises:
+            RefusedError: it cannot be heard, or not to its end.
+        """
+        loop = asyncio.get_running_loop()
+        found: asyncio.Queue[Event | float | _Over] = asyncio.Queue()
+        job = Job()
+        limit_s = self.settings.params.recording_timeout_s
+        deadline = loop.time() + limit_s
+
+        def work() -> None:
+            try:
+                self._hear(source, job, lambda item: loop.call_soon_threadsafe(found.put_nowait, item))
+            finally:
+                loop.call_soon_threadsafe(found.put_nowait, _Over.HEARD)
+
+        with self._counted():
+            gone = asyncio.ensure_future(disconnected(receive))
+            gone.add_done_callback(lambda _: found.put_nowait(_Over.GONE))
+            future = loop.run_in_executor(self._recordings, work)
+            try:
+                while not isinstance(item := await _before(deadline, found.get()), _Over):
+                    yield item
+                if item is _Over.GONE:
+                    raise ClientGoneError
+                await future
+            except TimeoutError:
+                raise timed_out(limit_s) from None
+            finally:
+                gone.cancel()
+                job.cancel()
+                await _settled(future)  # the file is closed next, and must not be in use
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        if self._waiting >= self.settings.params.max_waiting:
+            raise busy()
+        self._waiting += 1
+        self.metrics.queue(+1)
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self.metrics.queue(-1)
+
+    async def _wait(self, work: "asyncio.Future[T]", job: Job, receive: Receive | None, limit_s: float) -> T:
+        gone: asyncio.Future[None] | None = None
+        try:
+            await asyncio.wait({work}, timeout=min(_WATCH_AFTER_S, limit_s))
+            if not work.done() and receive is not None:
+                gone = asyncio.ensure_future(disconnected(receive))
+            if not work.done():
+                both = {work} | ({gone} if gone else set())
+                await asyncio.wait(both, timeout=limit_s - _WATCH_AFTER_S, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            raise ClientGoneError if gone is not None and gone.done() else timed_out(limit_s)
+        finally:
+            if gone is not None:
+                gone.cancel()
+            if not work.done():
+                job.cancel()
+                await _settled(work)
+
+    def _classify(self, source: BinaryIO, limits: AudioLimits, job: Job) -> Classification:
+        summary = Summary(self.model.classes)
+        try:
+            job.check()
+            for batch in read_batches(source, self.model.log_mel, limits):
+                job.check()
+                summary.add(batch, self._classifier.probabilities(batch.features))
+            return summary.result()
+        except AudioError as error:
+            raise from_audio(error) from error
+
+    def _hear(self, source: BinaryIO, job: Job, report: Callable[[Event | float], object]) -> None:
+        limits = self.settings.params.recording_limits
+        timeline = Timeline(self.model, self.settings.timeline)
+        told_s = 0.0
+        try:
+            job.check()
+            for block in stream_mono(source, self.model.log_mel.params.sample_rate_hz, limits):
+                job.check()
+                for event in timeline.push(block):
+                    report(event)
+                if timeline.heard_s >= told_s + PROGRESS_S:
+                    told_s = timeline.heard_s
+                    report(told_s)
+            for event in timeline.finish():
+                report(event)
+            report(timeline.heard_s)
+        except AudioError as error:
+            raise from_audio(error) from error
+
+
+class _Over(enum.Enum):
+    HEARD = 1
+    GONE = 2
+
+
+async def _before(deadline: float, answer: Awaitable[T]) -> T:
+    async with asyncio.timeout_at(deadline):
+        return await answer
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return when the client goes; the body of its request must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _settled(work: "asyncio.Future[Any]") -> None:
+    """Wait for the thread to let go, whatever it says and whoever cancels the waiting."""
+    cancelled = False
+    while not work.done():
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError:
+            cancelled = True
+    if not work.cancelled():
+        work.exception()  # seen
+    if cancelled:
+        raise asyncio.CancelledError
