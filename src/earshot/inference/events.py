@@ -1,7 +1,7 @@
 """Probabilities over time to events: two thresholds, gaps closed, blips dropped."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -83,10 +83,9 @@ class EventTracker:
         self._frame += len(logits)
         return self._events(ended)
 
-    def finish(self, duration_s: float) -> list[Event]:
-        """The recording is over after `duration_s`: what lasted until then."""
-        ended = [(number, run) for number, track in enumerate(self._tracks) for run in track.finish()]
-        return [replace(event, offset_s=min(event.offset_s, duration_s)) for event in self._events(ended)]
+    def finish(self) -> list[Event]:
+        """The recording is over: what lasted until now."""
+        return self._events([(number, run) for number, track in enumerate(self._tracks) for run in track.finish()])
 
     def _events(self, ended: list[tuple[int, _Run]]) -> list[Event]:
         events = []

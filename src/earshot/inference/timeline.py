@@ -14,6 +14,7 @@ from the cuts.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -102,7 +103,9 @@ class Timeline:
         self._waiting += self._windows.finish()
         events = self._score()
         events += self._settle(self._first + self._window_frames)
-        return events + self._tracker.finish(self.heard_s)
+        events += self._tracker.finish()
+        # The last frame reaches over the end, and so do the zeros that fill a recording shorter than a window.
+        return [replace(event, offset_s=min(event.offset_s, self.heard_s)) for event in events]
 
     def _score(self) -> list[Event]:
         events = []
