@@ -13,6 +13,7 @@ export class ServiceError extends Error {
 }
 
 /** Forgotten with the tab. */
+export const hasToken = () => sessionStorage.getItem(TOKEN_KEY) !== null;
 export const setToken = (token) => sessionStorage.setItem(TOKEN_KEY, token);
 
 /** GET a JSON document of the service. */

@@ -2,12 +2,13 @@
 
 import { byId } from "./dom.js";
 import { ServiceError, getJson, postFile, setToken } from "./api.js";
-import { clock, lengthText, percent, sizeText } from "./axis.js";
+import { clock, lengthText, sizeText } from "./axis.js";
 import { clearAnswer, showAnswer, showTimeline } from "./answer.js";
 import { EventList } from "./events.js";
 import { readModel, showModel } from "./model.js";
+import { setUpMicrophone } from "./microphone.js";
+import { complain, say, work } from "./notices.js";
 import { Player } from "./player.js";
-import { LONGEST_RECORDING_S, startRecording } from "./recorder.js";
 import { Scope } from "./scope.js";
 import { LONGEST_DRAWN_S, canDraw, decode, headerDuration } from "./sound.js";
 
@@ -52,7 +53,7 @@ async function listen(file, { isRecording = false } = {}) {
   } catch (error) {
     if (signal.aborted) return;
     if (!player.possible) byId("sound").hidden = true; // neither the service nor the browser can read it
-    complain(error);
+    complain(error, file.name);
   } finally {
     if (!signal.aborted) byId("work").hidden = true;
   }
@@ -118,9 +119,10 @@ async function draw(file, signal) {
   }
   setDuration(samples.length / rate_hz);
   try {
-    const top_db = await scope.setSamples(samples, rate_hz, signal);
+    const top_db = String(Math.round(await scope.setSamples(samples, rate_hz, signal))).replace("-", "−");
     byId("scope-note").textContent =
-      `Drawn up to ${(rate_hz / 2000).toFixed(1)} kHz, the highest the model hears. Strongest: ${String(Math.round(top_db)).replace("-", "−")} dB of full scale.`;
+      `Drawn up to ${(rate_hz / 2000).toFixed(1)} kHz, the highest the model hears. ` +
+      `Strongest: ${top_db} dB of full scale.`;
   } catch (error) {
     if (!signal.aborted) throw error;
   }
@@ -150,6 +152,7 @@ function reset(file, isRecording) {
   byId("error").hidden = byId("token-form").hidden = true;
   byId("sound").hidden = false;
   byId("scope-note").textContent = "";
+  say(`Listening to ${file.name}.`);
   document.body.classList.add("has-sound");
   byId("file-name").textContent = file.name;
   byId("file-note").dataset.size = sizeText(file.size);
@@ -165,29 +168,7 @@ function reset(file, isRecording) {
   if (isRecording) Object.assign(save, { href: URL.createObjectURL(file), download: file.name });
 }
 
-// ---------------------------------------------------------------- what the page says
-
-/** Show what is going on; `sent` below 1 is the fraction of the file that has left. */
-function work(text, sent = 1) {
-  byId("work").hidden = false;
-  byId("work-text").textContent = sent < 1 ? `${text} ${percent(sent)}` : `${text} …`;
-  const bar = byId("progress");
-  if (sent < 1) bar.value = sent;
-  else bar.removeAttribute("value");
-}
-
-const say = (text) => (byId("status").textContent = text);
-
-function complain(error) {
-  if (error.status === 401) {
-    byId("token-form").hidden = false;
-    byId("token").focus();
-    if (!sessionStorage.getItem("earshot-token")) return;
-  }
-  const notice = byId("error");
-  notice.textContent = error.message;
-  notice.hidden = false;
-}
+// ---------------------------------------------------------------- token and cancel
 
 byId("token-form").onsubmit = (event) => {
   event.preventDefault();
@@ -197,9 +178,13 @@ byId("token-form").onsubmit = (event) => {
   retry?.();
 };
 
-byId("cancel").onclick = () => {
+function cancel() {
   job.abort();
-  byId("work").hidden = true;
+  byId("work").hidden = byId("error").hidden = true;
+}
+
+byId("cancel").onclick = () => {
+  cancel();
   say("Cancelled.");
   byId("choose").focus();
 };
@@ -232,81 +217,6 @@ addEventListener("drop", (event) => {
   if (file) listen(file);
 });
 
-// ---------------------------------------------------------------- microphone
-
-let recording = null;
-
-byId("record").onclick = async () => {
-  job.abort();
-  byId("error").hidden = true;
-  const levels = [];
-  let frame = 0;
-  try {
-    recording = await startRecording((peak, duration_s) => {
-      levels.push(peak);
-      frame ||= requestAnimationFrame(() => {
-        frame = 0;
-        byId("recording-time").textContent = clock(duration_s);
-        drawLevel(levels);
-      });
-      if (duration_s >= LONGEST_RECORDING_S) stopRecording();
-    });
-  } catch (error) {
-    complain(error);
-    return;
-  }
-  showRecorder(true);
-  say("Recording.");
-  byId("stop").focus();
-};
-
-async function stopRecording() {
-  const current = recording;
-  recording = null;
-  if (!current) return;
-  showRecorder(false);
-  listen(await current.stop(), { isRecording: true });
-}
-
-function showRecorder(open) {
-  byId("recording").hidden = !open;
-  byId("drop").hidden = open;
-  if (!open) byId("record").focus();
-}
-
-byId("stop").onclick = stopRecording;
-byId("discard").onclick = () => {
-  recording?.discard();
-  recording = null;
-  showRecorder(false);
-  say("Discarded.");
-};
-
-/** The last seconds of the microphone's level, in decibels from -60 to 0, newest at the right. */
-function drawLevel(peaks) {
-  const canvas = byId("level");
-  const scale = devicePixelRatio;
-  const width = canvas.clientWidth;
-  const height = canvas.clientHeight;
-  if (canvas.width !== Math.round(width * scale)) {
-    canvas.width = Math.round(width * scale);
-    canvas.height = Math.round(height * scale);
-  }
-  const pen = canvas.getContext("2d");
-  pen.setTransform(scale, 0, 0, scale, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  pen.fillStyle = getComputedStyle(canvas).color;
-  const blocks = 12; // blocks of 128 samples to one bar
-  const bars = Math.floor(width / 4);
-  const complete = Math.floor(peaks.length / blocks);
-  for (let i = 1; i <= Math.min(bars, complete); i++) {
-    const bar = peaks.slice((complete - i) * blocks, (complete - i + 1) * blocks);
-    const level = Math.max(0, 1 + (20 * Math.log10(Math.max(...bar, 1e-6))) / 60);
-    const tall = Math.max(2, level * height);
-    pen.fillRect(width - 4 * i, (height - tall) / 2, 2, tall);
-  }
-}
-
 // ---------------------------------------------------------------- start
 
 async function loadModel() {
@@ -318,4 +228,5 @@ async function loadModel() {
   }
 }
 
+setUpMicrophone(cancel, (file) => listen(file, { isRecording: true }));
 loadModel();

@@ -26,15 +26,12 @@ export function readModel(document) {
 export function showModel(model) {
   const { classes, dataset, split } = model;
   byId("model-line").textContent = `${classes.length} sounds, learned from ${dataset.title ?? dataset.name}`;
+  const test = split.test_clips_of_known_recordings === 0 ? "recordings it had never heard" : "its test";
   const tested = Object.keys(model.recall).length > 0;
   byId("model-body").replaceChildren(
     make("ul", { class: "cannot" }, ...model.cannotHear.map((text) => make("li", {}, text))),
     make("h3", {}, `It knows ${classes.length} sounds`),
-    make(
-      "p",
-      { class: "muted note" },
-      tested ? "The bars show how many of each it recognised in recordings it had never heard." : "",
-    ),
+    make("p", { class: "muted note" }, tested ? `The bars show how many of each it recognised in ${test}.` : ""),
     make("ul", { class: "known" }, ...classes.map((label) => known(label, model.recall[label]))),
     make(
       "details",

@@ -12,6 +12,7 @@ import {
   timeTickText,
   timeTicks,
 } from "./axis.js";
+import { paint } from "./picture.js";
 import { extremes, spectra } from "./spectrum.js";
 
 const LEFT = 52; // CSS pixels for the words of the vertical axes; the style sheet's --gutter
@@ -22,10 +23,8 @@ const LANE_HEIGHT = 30;
 const AXIS_HEIGHT = 26;
 const GAP = 8;
 const COLUMNS = 1200; // spectra computed for one recording, whatever the width of the screen
-const ROWS = 256;
-const RANGE_DB = 70;
-const QUIETEST_TOP_DB = -60; // below this the picture stays empty: silence must look like silence
 const HIT_PIXELS = 6;
+const TICK_SPACING = 60; // at least, between two words of the time axis
 
 export class Scope {
   #root;
@@ -150,7 +149,7 @@ export class Scope {
 
   #drawTime(pen, ink, at) {
     pen.textAlign = "center";
-    for (const tick of timeTicks(this.#duration_s, Math.max(2, Math.floor(at.width / 72)))) {
+    for (const tick of timeTicks(this.#duration_s, Math.max(2, Math.floor(at.width / TICK_SPACING)))) {
       const x = Math.round(LEFT + (tick / this.#duration_s) * at.width) + 0.5;
       pen.fillStyle = ink.line;
       if (this.#wave) pen.fillRect(x - 0.5, at.waveTop, 1, WAVE_HEIGHT);
@@ -188,7 +187,7 @@ export class Scope {
   }
 
   #drawSpectra(pen, ink, at) {
-    this.#picture ??= paint(this.#spectra, this.#top_hz, ink.heat);
+    this.#picture ??= paint(this.#spectra, COLUMNS, this.#top_hz, ink.heat);
     pen.imageSmoothingQuality = "high";
     pen.drawImage(this.#picture, LEFT, at.spectrumTop, at.width, SPECTRUM_HEIGHT);
     pen.textAlign = "right";
@@ -207,9 +206,9 @@ export class Scope {
       pen.fillRect(LEFT, top + LANE_HEIGHT - 3, at.width, 1);
       pen.textAlign = "left";
       pen.fillStyle = ink.surface;
-      pen.fillRect(LEFT, top, pen.measureText(plain(label)).width + 6, 16);
+      pen.fillRect(LEFT + 2, top, pen.measureText(plain(label)).width + 6, 16);
       pen.fillStyle = ink.text;
-      pen.fillText(plain(label), LEFT, top + 9);
+      pen.fillText(plain(label), LEFT + 4, top + 9);
     });
     this.#events.forEach((event, index) => {
       const { x, width } = this.#span(event, at);
@@ -247,8 +246,8 @@ export class Scope {
     const pitch = this.#spectra && up >= 0 && up <= 1 ? hertzOf(up * melOf(this.#top_hz)) : null;
     this.#readout.textContent =
       clock(this.#timeAt(pointer.offsetX, at), 2) + (pitch === null ? "" : ` · ${Math.round(pitch)} Hz`);
-    const right = pointer.offsetX > LEFT + at.width / 2;
-    this.#readout.style.transform = `translate(${pointer.offsetX}px, ${pointer.offsetY}px) translate(${right ? "calc(-100% - 10px)" : "10px"}, -50%)`;
+    const aside = pointer.offsetX > LEFT + at.width / 2 ? "calc(-100% - 10px)" : "10px"; // never off the screen
+    this.#readout.style.transform = `translate(${pointer.offsetX}px, ${pointer.offsetY}px) translate(${aside}, -50%)`;
   }
 
   #timeAt(x, at) {
@@ -279,55 +278,7 @@ function palette(element) {
     surface: value("--surface"),
     signal: value("--accent"),
     font: style.fontFamily,
-    heat: [0, 1, 2, 3, 4].map((i) => rgb(value(`--heat-${i}`))),
+    heat: [0, 1, 2, 3, 4].map((i) => value(`--heat-${i}`)),
   };
 }
 
-const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-
-/** Spectra as a picture: time to the right, mel upwards, colour for level. */
-function paint(values, top_hz, heat) {
-  const bins = values.length / COLUMNS;
-  const top_db = Math.max(
-    QUIETEST_TOP_DB,
-    values.reduce((top, value) => Math.max(top, value), -Infinity),
-  );
-  const canvas = make("canvas", { width: COLUMNS, height: ROWS });
-  const pen = canvas.getContext("2d");
-  const image = pen.createImageData(COLUMNS, ROWS);
-  const binOf = (row) => (hertzOf((row / ROWS) * melOf(top_hz)) / top_hz) * (bins - 1);
-  for (let row = 0; row < ROWS; row++) {
-    const from = binOf(row);
-    const to = binOf(row + 1);
-    for (let column = 0; column < COLUMNS; column++) {
-      const level = levelBetween(values, column * bins, from, to);
-      const [r, g, b] = shade(heat, 1 + (level - top_db) / RANGE_DB);
-      const at = 4 * ((ROWS - 1 - row) * COLUMNS + column);
-      image.data[at] = r;
-      image.data[at + 1] = g;
-      image.data[at + 2] = b;
-      image.data[at + 3] = 255;
-    }
-  }
-  pen.putImageData(image, 0, 0);
-  return canvas;
-}
-
-/** The strongest bin a row of the picture covers, or the value between two bins where it covers none. */
-function levelBetween(values, offset, from, to) {
-  const first = Math.ceil(from);
-  if (first > to) {
-    const low = Math.floor(from);
-    const part = (from + to) / 2 - low;
-    return values[offset + low] * (1 - part) + values[offset + low + 1] * part;
-  }
-  let level = -Infinity;
-  for (let bin = first; bin <= to; bin++) level = Math.max(level, values[offset + bin]);
-  return level;
-}
-
-function shade(heat, fraction) {
-  const place = Math.max(0, Math.min(1, fraction)) * (heat.length - 1);
-  const low = Math.min(Math.floor(place), heat.length - 2);
-  return heat[low].map((value, i) => value + (heat[low + 1][i] - value) * (place - low));
-}
