@@ -34,12 +34,13 @@ class GateParams:
         max_class_recall_drop: the same for the recall of any class. Counts only from 2 net lost clips on: in a small
             class one clip more or less is no evidence.
         min_agreement: share of clips to which both files give the same class.
-        max_ece_increase: calibration error of the INT8 file, with its temperature, less that of fp32 with its own.
+        max_calibration_error_increase: calibration error of the INT8 file, with its temperature, less that of fp32
+            with its own; `earshot.evaluation.calibration.cumulative_calibration_error`.
         max_export_difference: largest difference between a PyTorch and an ONNX fp32 logit.
     """
 
-    max_accuracy_drop: float = 0.01
+    max_accuracy_drop: float = 0.02
     max_class_recall_drop: float = 0.05
     min_agreement: float = 0.97
-    max_ece_increase: float = 0.02
+    max_calibration_error_increase: float = 0.02
     max_export_difference: float = 1e-4

@@ -1,6 +1,8 @@
 """fp32 ONNX to static INT8 (QDQ, unsigned activations, signed weights per channel)."""
 
+import io
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -27,20 +29,21 @@ def quantize(model: onnx.ModelProto, calibration: np.ndarray) -> onnx.ModelProto
         source, prepared, target = (Path(directory) / name for name in ("fp32.onnx", "prepared.onnx", "int8.onnx"))
         onnx.save(model, source)
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        quantize_static(
-            prepared,
-            target,
-            _Reader(calibration),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            calibrate_method=CalibrationMethod.Percentile,
-            op_types_to_quantize=["Conv", "Relu", "Add", "AveragePool", "MaxPool"],
-            nodes_to_exclude=[node.name for node in _products_biases(onnx.load(prepared)) if node.op_type == "Add"],
-            # A stride of one batch bounds the memory: activations of all clips at once would take gigabytes.
-            extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
-        )
+        with redirect_stdout(io.StringIO()):  # it prints the state of its histograms
+            quantize_static(
+                prepared,
+                target,
+                _Reader(calibration),
+                quant_format=QuantFormat.QDQ,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                calibrate_method=CalibrationMethod.Percentile,
+                op_types_to_quantize=["Conv", "Relu", "Add", "AveragePool", "MaxPool"],
+                nodes_to_exclude=[node.name for node in _products_biases(onnx.load(prepared)) if node.op_type == "Add"],
+                # A stride of one batch bounds the memory: activations of all clips at once would take gigabytes.
+                extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
+            )
         quantized = onnx.load(target)
     error = (run_logits(quantized, calibration) - run_logits(model, calibration)).mean(axis=0)
     _shift_biases(quantized, -error)
