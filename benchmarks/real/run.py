@@ -35,10 +35,11 @@ def main() -> None:
     arguments = parser.parse_args()
     results = ROOT / "docs" / "results" / arguments.name
     clone = _clone(ROOT / STATE_DIR / "real" / arguments.name)
-    settings = {"tutorial-random": {"train.model": "tutorial", "split.strategy": "random"}}
-    for model in ("tutorial", "compact"):
+    settings = {}
+    for model in ("compact", "tutorial"):
         for fold in arguments.folds:
             settings[f"{model}-fold{fold}"] = {"train.model": model, "split.test_folds": f"[{fold}]"}
+    settings["tutorial-random"] = {"train.model": "tutorial", "split.strategy": "random"}
     data = {
         "dataset.name": "urbansound8k",
         "dataset.path": str(arguments.data.resolve()),
@@ -66,7 +67,9 @@ def _run(clone: Path, values: dict[str, str]) -> None:
     # `-S` would leave the last setting in params.yaml; each run starts from the committed one.
     subprocess.run(["git", "checkout", "--quiet", "params.yaml"], cwd=clone, check=True)
     changes = [part for key, value in values.items() for part in ("-S", f"{key}={value}")]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # PYTHONPATH: the clone's own code, not the working tree's that is installed in this environment.
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(clone / "src")}
     # Not as far as the release: nothing is to be released here, and a peer need not pass the gate to be measured.
     command = ["dvc", "exp", "run", "--quiet", *changes, "evaluate", "quantize"]
     subprocess.run(command, cwd=clone, check=True, env=environment)
