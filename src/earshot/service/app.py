@@ -4,9 +4,10 @@ The routes are one Starlette application, mounted before BentoML's own. BentoML 
 twice, fetches a string in its place, cannot refuse before it has read, and answers errors in three shapes. The same
 methods are declared as BentoML's APIs all the same: its clients, its schema and calls in one process know them.
 
-`Earshot.to_asgi` differs from BentoML's in three things: requests pass `Front` first; the mounted routes come before
+`Earshot.to_asgi` differs from BentoML's in four things: requests pass `Front` first; the mounted routes come before
 those of the declared methods; and BentoML's timeout is left out, since it starts with the upload's first byte and keeps
-a timer for each request until it would have rung (the engine has timeouts of its own).
+a timer for each request until it would have rung (the engine has timeouts of its own). Nor are OpenTelemetry's spans
+made, one for every 64 KB of an upload, where the configuration sends them nowhere.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from earshot.service.front import Front
 from earshot.service.metrics import Metrics
 from earshot.service.openapi import METHODS, OPEN
 from earshot.service.refusals import from_audio
-from earshot.service.routes import Routes
+from earshot.service.routes import Routes, page_paths
 
 # BentoML imports this in the project's root, or in the root of the bento's copy of it.
 SETTINGS: Settings = read_settings(Path.cwd())
@@ -60,13 +61,15 @@ class EarshotService(bentoml.Service):
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application of one worker."""
         app: Any = super().to_asgi(is_main)
-        app.user_middleware = [m for m in app.user_middleware if m.cls.__name__ != "TimeoutMiddleware"]
+        unwanted = {"TimeoutMiddleware"} if _traced() else {"TimeoutMiddleware", "OpenTelemetryMiddleware"}
+        app.user_middleware = [m for m in app.user_middleware if m.cls.__name__ not in unwanted]
         app.router.routes.sort(key=lambda route: getattr(route, "app", None) is not ROUTES)  # stable
         front: ASGIApp = Front(
             app,
             METHODS,
             OPEN,
-            SETTINGS.token,
+            page=(page_paths(), "/ui/*"),
+            token=SETTINGS.token,
             metrics=lambda: WORKER.metrics,
             ready=lambda: WORKER.engine is not None and WORKER.engine.ready,
         )
@@ -79,6 +82,13 @@ class EarshotService(bentoml.Service):
                 expose_headers=["X-Request-ID"],
             )
         return front
+
+
+def _traced() -> bool:
+    """Whether BentoML's configuration sends traces anywhere."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    return bool(BentoMLContainer.config.tracing.exporter_type.get())
 
 
 ROUTES: Starlette = Routes(SETTINGS.params, engine_of_this_worker).app()

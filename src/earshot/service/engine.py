@@ -8,8 +8,8 @@ import asyncio
 import enum
 import os
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, BinaryIO, TypeVar
 
@@ -99,21 +99,24 @@ class Engine:
         self._clips.shutdown()
         self._recordings.shutdown()
 
-    async def classify(self, source: BinaryIO, receive: Receive | None = None) -> Classification:
-        """The answer for one clip.
-
-        Args:
-            source: the file.
-            receive: the request's ASGI channel, its body read: where given, the work stops when the client goes.
+    async def classify(self, source: BinaryIO) -> Classification:
+        """The answer for one clip. If the caller is cancelled, the work stops.
 
         Raises:
             RefusedError: there is none.
         """
-        limits = self.settings.params.clip_limits
+        params = self.settings.params
         job = Job()
         with self._counted():
-            work = asyncio.get_running_loop().run_in_executor(self._clips, self._classify, source, limits, job)
-            return await self._wait(work, job, receive, self.settings.params.clip_timeout_s)
+            thread = self._clips.submit(self._classify, source, params.clip_limits, job)
+            work = asyncio.wrap_future(thread)
+            try:
+                async with asyncio.timeout(params.clip_timeout_s):
+                    return await asyncio.shield(work)
+            except TimeoutError:
+                raise timed_out(params.clip_timeout_s) from None
+            finally:
+                await _stop(thread, work, job)
 
     async def timeline(self, source: BinaryIO, receive: Receive) -> AsyncGenerator[Event | float]:
         """Events of a recording while it is heard, and in between, and last, the seconds heard so far.
@@ -138,7 +141,8 @@ class Engine:
         with self._counted():
             gone = asyncio.ensure_future(disconnected(receive))
             gone.add_done_callback(lambda _: found.put_nowait(_Over.GONE))
-            future = loop.run_in_executor(self._recordings, work)
+            thread = self._recordings.submit(work)
+            future = asyncio.wrap_future(thread)
             try:
                 while not isinstance(item := await _before(deadline, found.get()), _Over):
                     yield item
@@ -149,8 +153,7 @@ class Engine:
                 raise timed_out(limit_s) from None
             finally:
                 gone.cancel()
-                job.cancel()
-                await _settled(future)  # the file is closed next, and must not be in use
+                await _stop(thread, future, job)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -163,25 +166,6 @@ class Engine:
         finally:
             self._waiting -= 1
             self.metrics.queue(-1)
-
-    async def _wait(self, work: "asyncio.Future[T]", job: Job, receive: Receive | None, limit_s: float) -> T:
-        gone: asyncio.Future[None] | None = None
-        try:
-            await asyncio.wait({work}, timeout=min(_WATCH_AFTER_S, limit_s))
-            if not work.done() and receive is not None:
-                gone = asyncio.ensure_future(disconnected(receive))
-            if not work.done():
-                both = {work} | ({gone} if gone else set())
-                await asyncio.wait(both, timeout=limit_s - _WATCH_AFTER_S, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                return work.result()
-            raise ClientGoneError if gone is not None and gone.done() else timed_out(limit_s)
-        finally:
-            if gone is not None:
-                gone.cancel()
-            if not work.done():
-                job.cancel()
-                await _settled(work)
 
     def _classify(self, source: BinaryIO, limits: AudioLimits, job: Job) -> Classification:
         summary = Summary(self.model.classes)
@@ -230,15 +214,43 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-async def _settled(work: "asyncio.Future[Any]") -> None:
-    """Wait for the thread to let go, whatever it says and whoever cancels the waiting."""
+async def while_client_waits(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The outcome of `work`, which is cancelled if the client goes.
+
+    Raises:
+        ClientGoneError: it went.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=_WATCH_AFTER_S)
+        if not task.done():
+            gone = asyncio.ensure_future(disconnected(receive))
+            try:
+                await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                gone.cancel()
+        if task.done():
+            return task.result()
+        raise ClientGoneError
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def _stop(thread: "Future[Any]", work: "asyncio.Future[Any]", job: Job) -> None:
+    """Wait for the thread to let go of its file, whatever it says and whoever cancels the waiting."""
+    if work.done():
+        return
+    job.cancel()
+    if thread.cancel():  # it had not begun
+        return
     cancelled = False
     while not work.done():
         try:
             await asyncio.wait({work})
         except asyncio.CancelledError:
             cancelled = True
-    if not work.cancelled():
-        work.exception()  # seen
+    work.exception()  # seen: nobody waits for it
     if cancelled:
         raise asyncio.CancelledError

@@ -6,9 +6,9 @@ scanner's addresses reach no label of a metric.
 
 import hmac
 import json
+import random
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,6 +32,7 @@ class Front:
         app: ASGIApp,
         routes: Mapping[str, frozenset[str]],
         open_routes: frozenset[str],
+        page: tuple[frozenset[str], str],
         token: str,
         metrics: Callable[[], Metrics | None],
         ready: Callable[[], bool],
@@ -40,8 +41,9 @@ class Front:
 
         Args:
             app: answers.
-            routes: path to methods; a path that ends in ``/*`` stands for all below it.
+            routes: path to methods.
             open_routes: paths of `routes` that need no token.
+            page: paths of the page's files, and which of `routes` stands for them all.
             token: bearer token; empty: none is needed.
             metrics: the counters, once there are any.
             ready: whether ``/readyz`` may say so.
@@ -49,6 +51,7 @@ class Front:
         self.app = app
         self._routes = routes
         self._open = open_routes
+        self._page = page
         self._token = token.encode()
         self._metrics = metrics
         self._ready = ready
@@ -95,10 +98,7 @@ class Front:
     def _route(self, path: str) -> str | None:
         if path in self._routes:
             return path
-        for route in self._routes:
-            if route.endswith("/*") and path.startswith(route[:-1]):
-                return route
-        return None
+        return self._page[1] if path in self._page[0] else None
 
     def _refusal(self, scope: Scope, route: str | None) -> RefusedError | None:
         if route is None:
@@ -197,7 +197,7 @@ def _request_id(scope: Scope) -> str:
             given: str = value.decode("latin-1")
             if _SANE_ID.fullmatch(given):
                 return given
-    return uuid.uuid4().hex
+    return f"{random.getrandbits(128):032x}"  # to be found in a log, not to be hard to guess
 
 
 def _log(scope: Scope, route: str, method: str, answer: _Answer, seconds: float) -> None:

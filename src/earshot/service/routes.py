@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope
+from starlette.types import Scope
 
 from earshot.service import answers, front, logs
 from earshot.service.about import about
 from earshot.service.config import ServiceParams
-from earshot.service.engine import Engine
+from earshot.service.engine import Engine, while_client_waits
 from earshot.service.openapi import document
 from earshot.service.refusals import RefusedError
 from earshot.service.timeline_route import TimelineRoute
@@ -71,7 +71,7 @@ class Routes:
         limits = self._limits(("file",), 1, self._params.clip_max_mb, self._params.clip_max_mb)
         try:
             async with receive_uploads(request, limits) as uploads:
-                answer = await self._answer(uploads[0], request.receive)
+                answer = await while_client_waits(request.receive, self._answer(uploads[0]))
         except RefusedError as error:
             return front.refused(request.scope, error)
         front.note(request.scope, audio_s=answer["duration_s"])
@@ -88,23 +88,26 @@ class Routes:
                 if upload.refusal is not None:
                     raise upload.refusal
                 async with gate:
-                    return {"file": upload.name, "status": 200, **await self._answer(upload, None)}
+                    return {"file": upload.name, "status": 200, **await self._answer(upload)}
             except RefusedError as error:
                 self._engine().metrics.rejected(error.reason)
                 return {"file": upload.name, "status": error.status, **error.body()}
 
+        async def all_of(uploads: list[Upload]) -> list[dict[str, Any]]:
+            return await asyncio.gather(*map(one, uploads))
+
         try:
             async with receive_uploads(request, limits) as uploads:
-                results = await asyncio.gather(*map(one, uploads))
+                results = await while_client_waits(request.receive, all_of(uploads))
         except RefusedError as error:
             return front.refused(request.scope, error)
         front.note(request.scope, files=len(results), refused=sum(result["status"] != 200 for result in results))
         return JSONResponse({"results": results})
 
-    async def _answer(self, upload: Upload, receive: Receive | None) -> dict[str, Any]:
+    async def _answer(self, upload: Upload) -> dict[str, Any]:
         engine = self._engine()
         source = upload.spool.open()
-        heard = await engine.classify(source, receive)
+        heard = await engine.classify(source)
         answer = answers.classification(engine, heard)
         engine.metrics.predicted(heard.predicted_class, heard.confidence, answer["flag_for_review"])
         engine.metrics.heard("/classify", heard.duration_s)
@@ -126,6 +129,12 @@ class Routes:
             idle_s=self._params.upload_idle_s,
             raw=max_files == 1,
         )
+
+
+def page_paths() -> frozenset[str]:
+    """Addresses of the page and its files."""
+    files = (path.relative_to(PAGE).as_posix() for path in PAGE.rglob("*") if path.is_file())
+    return frozenset({"/ui/"} | {f"/ui/{path}" for path in files})
 
 
 class _Page(StaticFiles):
