@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from small_project import Project, make_sounds
+
 
 @pytest.fixture(scope="session")
 def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -11,3 +13,14 @@ def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import tiny_model  # PyTorch, which most tests do not need
 
     return tiny_model.make(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def small_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The whole pipeline, run once over a small set of sounds and committed. Read only: change a `copy`."""
+    home = tmp_path_factory.mktemp("small")
+    make_sounds(home / "sounds")
+    project = Project.create(home / "project")
+    project.output = project.dvc("repro")
+    project.commit("the first run")
+    return project

@@ -1,0 +1,130 @@
+"""Which stages an edit reruns: exactly those that `dvc status` names, and for most edits that is none."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from small_project import Project
+
+EDITS = {
+    "src/earshot/evaluation/plots.py": {"evaluate"},
+    "src/earshot/evaluation/bootstrap.py": {"evaluate"},
+    "src/earshot/evaluation/calibration.py": {"evaluate", "quantize"},
+    "src/earshot/datasets/urbansound8k.py": {"download"},
+    "src/earshot/datasets/esc50_md5.csv.gz": {"download"},
+    "src/earshot/datasets/folder.py": {"download"},
+    "src/earshot/audit/inspect.py": {"audit"},
+    "src/earshot/audio.py": {"audit", "features"},
+    "src/earshot/datasets/extract.py": {"features"},
+    "src/earshot/features.py": {"features", "train", "evaluate", "quantize"},
+    "src/earshot/training/loop.py": {"train"},
+    "src/earshot/training/augment.py": {"train"},
+    "src/earshot/training/models.py": {"train", "evaluate", "quantize"},
+    "src/earshot/deployment/quantize.py": {"quantize"},
+    "src/earshot/deployment/parity.py": {"quantize"},
+    "src/earshot/inference/model.py": {"quantize"},
+    "src/earshot/deployment/release.py": {"release"},
+    "stages/train.py": {"train"},
+}
+PARAMETERS = {
+    "train.epochs": (7, {"train", "quantize"}),
+    "split.val_fraction": (0.3, {"train", "evaluate", "quantize"}),
+    "audio.n_mels": (48, {"features", "train", "quantize"}),
+    "audit.silence_db": (-50.0, {"audit", "quantize"}),
+    "gate.min_agreement": (0.9, {"quantize"}),
+    "evaluation.top_confusions": (3, {"evaluate"}),
+    "dataset.verify": (False, {"download", "audit", "features", "quantize"}),
+}
+
+
+@pytest.fixture(scope="module")
+def project(small_project) -> Project:
+    return small_project.copy("status")
+
+
+@pytest.fixture
+def status(project, monkeypatch):
+    """The stages that ``dvc status`` names."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", project.env["DVC_SITE_CACHE_DIR"])
+
+    def stages() -> set[str]:
+        with Repo(str(project.root)) as repo:
+            return {name.rpartition(":")[2] for name in repo.status()}
+
+    return stages
+
+
+def edit(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\n# a remark\n")
+
+
+def test_nothing_is_changed_after_a_run(status):
+    assert status() == set()
+
+
+@pytest.mark.parametrize("path", EDITS)
+def test_an_edited_file_reruns_the_stages_that_use_it(project, status, path):
+    before = (project.root / path).read_bytes()
+    edit(project.root / path)
+    found = status()
+    (project.root / path).write_bytes(before)
+    assert found == EDITS[path]
+
+
+def test_a_new_synthesiser_reruns_the_download_only(project, status):
+    before = {path: path.read_bytes() for path in (project.root / "src/earshot/datasets/synthetic").glob("*.py")}
+    assert len(before) > 5
+    for path in before:
+        edit(path)
+    found = status()
+    for path, content in before.items():
+        path.write_bytes(content)
+    assert found == {"download"}
+
+
+def test_everything_that_only_serves_or_explains_reruns_nothing(project, status):
+    """README, tests, service, monitoring, the rest of inference, and modules yet to be written."""
+    package = project.root / "src" / "earshot"
+    deps = {
+        dep
+        for stage in yaml.safe_load((project.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
+        for dep in stage["deps"]
+    }
+    others = [project.root / "README.md", *(project.root / "tests").glob("*.py")]
+    for name in ("service", "monitoring"):
+        (package / name).mkdir(exist_ok=True)
+        (package / name / "later.py").touch()
+        others += list((package / name).rglob("*"))
+    (package / "inference" / "later.py").touch()
+    others += [p for p in package.rglob("*.py") if p.relative_to(project.root).as_posix() not in deps]
+    edited = [path for path in others if path.is_file()]
+    assert len(edited) > 30
+    before = {path: path.read_bytes() for path in edited}
+    for path in before:
+        edit(path)
+    found = status()
+    for path, content in before.items():
+        path.write_bytes(content)
+    assert found == set()
+
+
+@pytest.mark.parametrize("key", PARAMETERS)
+def test_a_changed_parameter_reruns_the_stages_that_read_it(project, status, key):
+    value, expected = PARAMETERS[key]
+    before = (project.root / "params.yaml").read_bytes()
+    project.set_param(key, value)
+    found = status()
+    (project.root / "params.yaml").write_bytes(before)
+    assert found == expected
+
+
+def test_the_command_line_says_the_same(project):
+    assert "up to date" in project.dvc("status")
+    edit(project.root / "src/earshot/evaluation/plots.py")
+    said = project.dvc("status")
+    assert [line for line in said.splitlines() if line.endswith(":") and not line.startswith((" ", "\t"))] == [
+        "evaluate:"
+    ]
+    assert "plots.py" in said
