@@ -54,7 +54,7 @@ def engine_idling(rng: np.random.Generator, samples: int, windows: Windows) -> S
     firings = np.arange(1, max(int(turns[-1] * cylinders / 2), 2))
     times = np.interp(firings * 2 / cylinders, turns, time_s(samples))
     times = times + rng.normal(0, rng.uniform(0.004, 0.05), len(times)) / (speed_hz * cylinders / 2)
-    unequal = 1 + rng.uniform(0.02, 0.35) * rng.standard_normal(cylinders)
+    unequal = 1 + rng.uniform(0.05, 0.5) * rng.standard_normal(cylinders)
     strength = unequal[firings % cylinders] * (1 + rng.uniform(0.03, 0.25) * rng.standard_normal(len(firings)))
     train = impulses(samples, times, strength)
     body = [
@@ -78,15 +78,15 @@ def engine_idling(rng: np.random.Generator, samples: int, windows: Windows) -> S
 
 
 def jackhammer(rng: np.random.Generator, samples: int, windows: Windows) -> Signal:
-    """A steel chisel driven 8 to 30 times a second: ringing steel, thumping ground, pneumatic exhaust."""
-    rate_hz = log_uniform(rng, 8, 32)
+    """A steel chisel driven 8 to 28 times a second: ringing steel, thumping ground, pneumatic exhaust."""
+    rate_hz = log_uniform(rng, 8, 28)
     gate = activity(rng, samples, windows, log_uniform(rng, 2, 12), log_uniform(rng, 0.3, 2), 0.05)
     hits = _hammering(rng, samples, rate_hz * (0.75 + 0.25 * gate), jitter=rng.uniform(0.005, 0.06))
     steel = [(log_uniform(rng, 700, 7500), log_uniform(rng, 0.003, 0.03), log_uniform(rng, 0.15, 1)) for _ in range(8)]
     ground = [(log_uniform(rng, 60, 400), log_uniform(rng, 0.008, 0.03), log_uniform(rng, 0.3, 2)) for _ in range(3)]
     out = unit_rms(convolve(hits, strike(rng, steel, 0.12)))
     out += log_uniform(rng, 0.3, 2) * unit_rms(convolve(hits, strike(rng, ground, 0.15)))
-    out += log_uniform(rng, 0.4, 3) * _burst(rng, hits, log_uniform(rng, 0.005, 0.04))
+    out += log_uniform(rng, 0.3, 2) * _burst(rng, hits, log_uniform(rng, 0.004, 0.02))
     out *= gate
     if rng.uniform() < 0.5:  # the compressor that feeds it
         out += log_uniform(rng, 0.03, 0.3) * unit_rms(engine_idling(rng, samples, windows))

@@ -41,8 +41,8 @@ SOURCES: dict[str, Source] = {
     "street_music": street_music,
 }
 BYSTANDER_CHANCE = 0.15  # how often a second source is heard, well below the labelled one
-FOREGROUND_SNR_DB = (10.0, 36.0)
-BACKGROUND_SNR_DB = (2.0, 10.0)
+FOREGROUND_SNR_DB = (12.0, 40.0)
+BACKGROUND_SNR_DB = (3.0, 12.0)
 
 
 def render(
@@ -151,13 +151,15 @@ def _birds(rng: np.random.Generator, samples: int) -> Signal:
 
 
 def _microphone(rng: np.random.Generator) -> Callable[[np.random.Generator, Signal], Signal]:
-    """Band limits, a few peaks and dips, and self-noise; the same for both channels but for the noise itself."""
+    """Band limits, a shelf, peaks and dips, self-noise; the same for both channels but for the noise itself."""
     low_hz, high_hz = log_uniform(rng, 20, 300), log_uniform(rng, 3500, 18_000)
-    peaks = [(log_uniform(rng, 120, 9000), rng.uniform(-0.7, 2.0)) for _ in range(4)]
+    peaks = [(log_uniform(rng, 120, 9000), rng.uniform(-0.8, 3.0)) for _ in range(5)]
+    shelf_hz, shelf = log_uniform(rng, 300, 3000), log_uniform(rng, 0.15, 5)  # muffled by cloth, or a shrill capsule
     floor = 10 ** (-rng.uniform(28, 65) / 20)
 
     def capture(rng: np.random.Generator, sound: Signal) -> Signal:
         out = high_pass(high_pass(sound, low_hz), low_hz / 2)
+        out = out + (shelf - 1) * high_pass(out, shelf_hz)
         for centre_hz, gain in peaks:
             out = out + gain * resonate(out, centre_hz, 0.7 * centre_hz)
         out = low_pass(low_pass(out, high_hz), 1.5 * high_hz)
@@ -171,7 +173,7 @@ def _record(rng: np.random.Generator, sound: Signal) -> Signal:
     if rng.uniform() < 0.3:  # automatic gain control
         level = np.sqrt(uniform_filter1d((sound**2).mean(axis=1), int(rng.uniform(0.05, 0.5) * RATE_HZ)))
         sound = sound / (level + 0.3 * level.max() + 1e-9)[:, None]
-    peak_db = rng.uniform(-26, -0.5) if rng.uniform() < 0.9 else rng.uniform(1, 10)  # one in ten is overdriven
+    peak_db = rng.uniform(-36, -0.5) if rng.uniform() < 0.9 else rng.uniform(1, 10)  # one in ten is overdriven
     sound = sound * 10 ** (peak_db / 20) / max(float(np.abs(sound).max()), 1e-9)
     if rng.uniform() < 0.05:
         sound = sound + rng.uniform(-0.03, 0.03)
