@@ -60,6 +60,12 @@ export function percent(probability) {
   return `${value.toFixed(1)}%`;
 }
 
+/** An amplitude, full scale at 1, as a level: "−12.3 dB of full scale". */
+export function levelText(amplitude) {
+  if (!(amplitude > 0)) return "none";
+  return `${(20 * Math.log10(amplitude)).toFixed(1).replace("-", "−")} dB of full scale`;
+}
+
 /** Bytes in decimal units, as phones and browsers show them. */
 export function sizeText(bytes) {
   if (bytes < 1e6) return `${Math.max(1, Math.round(bytes / 1e3))} kB`;

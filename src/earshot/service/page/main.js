@@ -2,7 +2,7 @@
 
 import { byId } from "./dom.js";
 import { ServiceError, getJson, postFile, setToken } from "./api.js";
-import { clock, lengthText, sizeText } from "./axis.js";
+import { clock, lengthText, levelText, sizeText } from "./axis.js";
 import { clearAnswer, showAnswer, showTimeline } from "./answer.js";
 import { EventList } from "./events.js";
 import { readModel, showModel } from "./model.js";
@@ -119,10 +119,9 @@ async function draw(file, signal) {
   }
   setDuration(samples.length / rate_hz);
   try {
-    const top_db = String(Math.round(await scope.setSamples(samples, rate_hz, signal))).replace("-", "−");
+    const peak = await scope.setSamples(samples, rate_hz, signal);
     byId("scope-note").textContent =
-      `Drawn up to ${(rate_hz / 2000).toFixed(1)} kHz, the highest the model hears. ` +
-      `Strongest: ${top_db} dB of full scale.`;
+      `Drawn up to ${(rate_hz / 2000).toFixed(1)} kHz, the highest the model hears. Peak ${levelText(peak)}.`;
   } catch (error) {
     if (!signal.aborted) throw error;
   }

@@ -89,4 +89,3 @@ function drawLevel(peaks) {
     pen.fillRect(width - 4 * i, (height - tall) / 2, 2, tall);
   }
 }
-

@@ -27,4 +27,3 @@ export function complain(error, name = "") {
   notice.textContent = name ? `${name}: ${error.message}` : error.message;
   notice.hidden = false;
 }
-

@@ -78,7 +78,7 @@ export class Scope {
     this.#later();
   }
 
-  /** Show one channel of sound; resolves to the strongest level in decibels of full scale once it is drawn. */
+  /** Show one channel of sound; resolves to its peak, full scale at 1, once it is drawn. */
   async setSamples(samples, rate_hz, signal) {
     const found = await spectra(samples, COLUMNS, 1024, signal);
     this.#duration_s = samples.length / rate_hz;
@@ -87,7 +87,7 @@ export class Scope {
     this.#spectra = found;
     this.#picture = null;
     this.#later();
-    return found.reduce((top, value) => Math.max(top, value), -Infinity);
+    return this.#peak();
   }
 
   /** @param {{label: string, onset_s: number, offset_s: number, confidence: number}[]} events in any order. */
@@ -164,9 +164,12 @@ export class Scope {
     }
   }
 
+  #peak() {
+    return this.#wave.reduce((top, value) => Math.max(top, Math.abs(value)), 0);
+  }
+
   #drawWave(pen, ink, at) {
-    const peak = this.#wave.reduce((top, value) => Math.max(top, Math.abs(value)), 0);
-    const reach = niceAmplitude(peak);
+    const reach = niceAmplitude(this.#peak());
     const middle = at.waveTop + WAVE_HEIGHT / 2;
     const half = WAVE_HEIGHT / 2;
     pen.fillStyle = ink.line;
@@ -281,4 +284,3 @@ function palette(element) {
     heat: [0, 1, 2, 3, 4].map((i) => value(`--heat-${i}`)),
   };
 }
-
