@@ -142,7 +142,11 @@ def _step_loss(
 ) -> Callable[[Tensor, Tensor, float], Tensor]:
     """The loss of one batch: (float16 decibels, labels, share of the run that is over) to a scalar."""
     if isinstance(model, Tutorial):
-        return lambda decibels, labels, _: F.cross_entropy(model(decibels.float()), labels)
+
+        def tutorial_loss(decibels: Tensor, labels: Tensor, _: float) -> Tensor:
+            return F.cross_entropy(model(decibels.float()), labels, label_smoothing=label_smoothing)
+
+        return tutorial_loss
 
     settings: AugmentParams = params.augment
     mask = augment.Mask(settings)
