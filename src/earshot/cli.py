@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from earshot.commands import classify, model, results, timeline
 from earshot.errors import EarshotError
+from earshot.service import review
 
 _DETAILS = """\
 Recognise sounds with a model that says how far it can be trusted.
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"earshot {version('earshot')}")
     commands = root.add_subparsers(metavar="COMMAND", required=True)
-    for command in (classify, timeline, model, results):
+    for command in (classify, timeline, model, results, review):
         command.add_parser(commands)
     return root
 

@@ -10,16 +10,20 @@ a timer for each request until it would have rung (the engine has timeouts of it
 made, one for every 64 KB of an upload, where the configuration sends them nowhere.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bentoml
+from bentoml.exceptions import BentoMLException
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from earshot.audio import AudioError, stream_mono
+from earshot.errors import EarshotError
 from earshot.inference.classify import classify
 from earshot.inference.model import Model
 from earshot.inference.timeline import Timeline
@@ -32,8 +36,19 @@ from earshot.service.openapi import METHODS, OPEN
 from earshot.service.refusals import from_audio
 from earshot.service.routes import Routes, page_paths
 
+
+@contextlib.contextmanager
+def _as_bentomls() -> Iterator[None]:
+    """Errors for the user in the type that BentoML's commands show without a traceback."""
+    try:
+        yield
+    except EarshotError as error:
+        raise BentoMLException(str(error)) from error
+
+
 # BentoML imports this in the project's root, or in the root of the bento's copy of it.
-SETTINGS: Settings = read_settings(Path.cwd())
+with _as_bentomls():
+    SETTINGS: Settings = read_settings(Path.cwd())
 DECLARED_TIMEOUT_S = 3600.0  # BentoML demands one; see above
 
 
@@ -136,7 +151,8 @@ class Earshot:
     @bentoml.on_deployment
     def check() -> None:
         """Refuse to start, once and clearly, where each worker would fail over and over."""
-        Model(SETTINGS.model)
+        with _as_bentomls():
+            Model(SETTINGS.model)
 
     @bentoml.on_shutdown
     def close(self) -> None:

@@ -46,7 +46,7 @@ class KeptClip:
 class ReviewFolder:
     """The folder at `root`, shared by all workers."""
 
-    def __init__(self, root: Path, max_age_days: float, max_mb: float) -> None:
+    def __init__(self, root: Path, max_age_days: float = 30.0, max_mb: float = 1000.0) -> None:
         self.root = root
         self._max_age_s = max_age_days * 86400
         self._max_bytes = round(max_mb * 1e6)
@@ -91,9 +91,13 @@ class ReviewFolder:
 
     def labels(self) -> dict[str, str]:
         """Path to label, as ``clips.csv`` has them."""
+        return {path: row["label"] for path, row in self.table().items()}
+
+    def table(self) -> dict[str, dict[str, str]]:
+        """Path to row of ``clips.csv``."""
         try:
-            with (self.root / TABLE).open(encoding="utf-8", newline="") as stream:
-                return {row["path"]: row["label"] for row in csv.DictReader(stream)}
+            with (self.root / TABLE).open(encoding="utf-8-sig", newline="") as stream:
+                return {row["path"]: row for row in csv.DictReader(stream)}
         except FileNotFoundError:
             return {}
 
@@ -106,6 +110,7 @@ class ReviewFolder:
             if sound is not None and f"{CLIPS}/{sound.name}" not in labelled:
                 status = sound.stat()
                 clips.append((path, sound, status.st_mtime, status.st_size + path.stat().st_size))
+        clips.sort(key=lambda clip: clip[2])
         total = sum(clip[3] for clip in clips)
         for path, sound, born, bytes_ in clips:
             if total + size <= self._max_bytes and time.time() - born <= self._max_age_s:
