@@ -1,0 +1,106 @@
+"""Augmentation: what each change may alter and what it must leave alone."""
+
+import pytest
+import torch
+
+from earshot.training import augment
+from earshot.training.config import AugmentParams
+
+CLIPS, MELS, FRAMES = 64, 32, 40
+
+
+@pytest.fixture
+def decibels() -> torch.Tensor:
+    """Every cell differs from every other, so that it can be recognised wherever it goes."""
+    torch.manual_seed(0)
+    cells = torch.randperm(CLIPS * MELS * FRAMES).reshape(CLIPS, MELS, FRAMES)
+    return -90 + 100 * cells / cells.numel()
+
+
+def test_a_roll_keeps_every_frame_and_turns_clips_each_its_own_way(decibels):
+    rolled = augment.roll_and_crop(decibels, FRAMES, roll=True)
+    assert rolled.shape == decibels.shape
+    shifts = []
+    for before, after in zip(decibels, rolled, strict=True):
+        shift = next(s for s in range(FRAMES) if torch.equal(torch.roll(before, -s, dims=1), after))
+        shifts.append(shift)
+    assert len(set(shifts)) > 10
+
+
+@pytest.mark.parametrize("roll", [True, False])
+def test_a_crop_is_a_run_of_neighbouring_frames(decibels, roll):
+    cropped = augment.roll_and_crop(decibels, 25, roll)
+    assert cropped.shape == (CLIPS, MELS, 25)
+    starts = set()
+    for before, after in zip(decibels, cropped, strict=True):
+        endless = torch.cat([before, before], dim=1) if roll else before
+        starts.add(next(s for s in range(endless.shape[1] - 24) if torch.equal(endless[:, s : s + 25], after)))
+    assert len(starts) > 8
+    assert roll == (max(starts) > FRAMES - 25)
+    assert min(starts) == 0 if not roll else True
+
+
+def test_without_roll_and_crop_nothing_changes(decibels):
+    assert torch.equal(augment.roll_and_crop(decibels, FRAMES, roll=False), decibels)
+
+
+def test_a_mel_shift_moves_bands_and_repeats_the_outermost(decibels):
+    moved = augment.shift_mels(decibels, 2)
+    assert moved.shape == decibels.shape
+    found = set()
+    for before, after in zip(decibels, moved, strict=True):
+        shift = next(s for s in range(-2, 3) if torch.equal(before[2:-2], after[2 - s : MELS - 2 - s]))
+        found.add(shift)
+        for band in range(MELS):
+            assert torch.equal(after[band], before[min(max(band + shift, 0), MELS - 1)])
+    assert found == {-2, -1, 0, 1, 2}
+    assert torch.equal(augment.shift_mels(decibels, 0), decibels)
+
+
+def test_gain_is_one_number_a_clip_and_leaves_silence_silent(decibels):
+    decibels[:, :, :5] = augment.SILENCE_DB
+    louder = augment.change_gain(decibels, 6.0)
+    assert louder.shape == decibels.shape
+    assert torch.all(louder[:, :, :5] == augment.SILENCE_DB)
+    gains = (louder - decibels)[:, :, 5:].flatten(1)
+    assert gains.abs().max() <= 6.0001
+    assert (gains.max(dim=1).values - gains.min(dim=1).values).max() < 1e-4
+    assert gains[:, 0].std() > 2
+    assert torch.all(augment.change_gain(decibels, 60.0) >= augment.SILENCE_DB)
+    assert torch.equal(augment.change_gain(decibels, 0.0), decibels)
+
+
+def test_mixup_blends_clips_and_targets_with_the_same_weight(decibels):
+    labels = torch.arange(CLIPS)
+    targets = torch.eye(CLIPS)
+    mixed, blended = augment.mix(decibels, targets, alpha=0.4)
+    assert mixed.shape == decibels.shape
+    torch.testing.assert_close(blended.sum(dim=1), torch.ones(CLIPS))
+    assert torch.equal(blended.argmax(dim=1), labels)  # the larger weight is the clip's own
+    for clip, target in zip(mixed, blended, strict=True):
+        expected = (target[:, None, None] * decibels).sum(dim=0)
+        torch.testing.assert_close(clip, expected, rtol=0, atol=1e-3)
+    assert ((blended.max(dim=1).values < 0.99).sum()) > 5
+
+
+def test_masks_are_bands_of_the_mean_and_differ_between_clips():
+    params = AugmentParams(time_mask_frames=10, mel_mask_bands=6, masks=1)
+    torch.manual_seed(0)
+    normalised = torch.ones(CLIPS, MELS, FRAMES)
+    masked = augment.Mask(params)(normalised)
+    assert masked.shape == normalised.shape
+    assert set(masked.unique().tolist()) == {0.0, 1.0}  # 0 is the mean of normalised features
+    shapes = set()
+    for clip in masked:
+        bands, frames = (clip == 0).all(dim=1), (clip == 0).all(dim=0)
+        outside = clip[~bands][:, ~frames]
+        assert torch.all(outside == 1)
+        assert int(bands.sum()) <= 6
+        assert int(frames.sum()) <= 10
+        shapes.add((int(bands.sum()), int(frames.sum())))
+    assert len(shapes) > 10
+
+
+def test_no_masks_change_nothing():
+    normalised = torch.randn(4, MELS, FRAMES)
+    assert torch.equal(augment.Mask(AugmentParams(masks=0))(normalised), normalised)

@@ -1,0 +1,139 @@
+"""The networks: their shapes and sizes by hand, and what their parts promise."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from earshot.features import FrontEndParams
+from earshot.training import checkpoint
+from earshot.training.checkpoint import Checkpoint, CheckpointError, make_model
+from earshot.training.models import Normalise
+from earshot.training.predict import predict_logits
+
+FRONT_END = FrontEndParams()
+MELS, FRAMES, CLASSES = 64, 173, 10
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(weights.numel() for weights in model.parameters())
+
+
+def decibels(clips: int, frames: int = FRAMES, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(-40, 15, (clips, MELS, frames)).astype(np.float32))
+
+
+def test_tutorial_is_the_tutorials_network_exactly():
+    model = make_model("tutorial", CLASSES, FRONT_END, dropout=0.3)
+    layers = [*model.features, model.dropout, model.head]
+    assert [type(layer) for layer in layers] == [
+        nn.Conv2d,
+        nn.ReLU,
+        nn.MaxPool2d,
+        nn.Conv2d,
+        nn.ReLU,
+        nn.MaxPool2d,
+        nn.Flatten,
+        nn.Dropout,
+        nn.Linear,
+    ]
+    for conv, channels in ((layers[0], (1, 16)), (layers[3], (16, 32))):
+        assert (conv.in_channels, conv.out_channels) == channels
+        assert (conv.kernel_size, conv.padding, conv.stride) == ((3, 3), (1, 1), (1, 1))
+    assert layers[2].kernel_size == layers[5].kernel_size == 2
+    assert layers[7].p == 0.3
+    # 64 x 173 halves twice to 16 x 43.
+    assert layers[8].in_features == 32 * 16 * 43
+    assert parameters(model) == (9 * 16 + 16) + (9 * 16 * 32 + 32) + (32 * 16 * 43 * 10 + 10) == 224_970
+    assert model(decibels(3)).shape == (3, CLASSES)
+
+
+def test_compact_has_about_300_thousand_parameters():
+    model = make_model("compact", CLASSES, FRONT_END)
+    blocks = sum(9 * i * o + 9 * o * o + i * o + 3 * 2 * o for i, o in ((16, 32), (32, 64), (64, 128)))
+    assert parameters(model) == (9 * 16 + 2 * 16) + blocks + (128 * 10 + 10)
+    assert 280_000 < parameters(model) < 330_000
+
+
+@pytest.mark.parametrize(("frames", "steps"), [(173, 21), (16, 2), (8, 1), (345, 43)])
+def test_compact_hears_any_length(frames, steps):
+    model = make_model("compact", CLASSES, FRONT_END).eval()
+    embedding = model.embed(model.normalise(decibels(2, frames)))
+    assert model.frame_logits(embedding).shape == (2, CLASSES, steps)
+    assert model.logits(embedding).shape == (2, CLASSES)
+
+
+def test_frame_logits_are_a_fifth_of_a_second_apart():
+    model = make_model("compact", CLASSES, FRONT_END)
+    assert model.frame_stride * FRONT_END.hop_s == pytest.approx(0.19, abs=0.005)
+
+
+def test_logits_are_the_mean_of_frame_logits():
+    torch.manual_seed(0)
+    model = make_model("compact", CLASSES, FRONT_END).eval()
+    with torch.inference_mode():
+        embedding = model.embed(model.normalise(decibels(4)))
+        logits, over_time = model.logits(embedding), model.frame_logits(embedding)
+        torch.testing.assert_close(logits, over_time.mean(dim=2), rtol=0, atol=1e-5)
+        torch.testing.assert_close(model(decibels(4)), logits, rtol=0, atol=0)
+        # The head is a 1x1 convolution over time.
+        expected = nn.functional.conv1d(embedding, model.head.weight[:, :, None], model.head.bias)
+        torch.testing.assert_close(over_time, expected, rtol=0, atol=1e-5)
+
+
+def test_normalise_takes_mean_and_deviation_of_each_band():
+    features = decibels(5, 30)
+    features[:, 7] = -100  # a band above every recording's bandwidth
+    normalise = Normalise(MELS)
+    normalise.fit(features)
+    normalised = normalise(features)
+    heard = [band for band in range(MELS) if band != 7]
+    assert normalised.mean(dim=(0, 2)).abs().max() < 1e-4
+    assert (normalised[:, heard].std(dim=(0, 2)) - 1).abs().max() < 1e-3
+    assert torch.all(normalised[:, 7] == 0)
+
+
+@pytest.mark.parametrize("architecture", ["compact", "tutorial"])
+def test_a_checkpoint_brings_back_the_same_network(tmp_path, architecture):
+    torch.manual_seed(0)
+    model = make_model(architecture, 3, FRONT_END, dropout=0.3).eval()
+    model.normalise.fit(decibels(4))
+    for name in ("a.pt", "b.pt"):
+        checkpoint.save(Checkpoint(model, architecture, ("a", "b", "ü"), FRONT_END), tmp_path / name)
+    loaded = checkpoint.load(tmp_path / "a.pt")
+    assert (loaded.architecture, loaded.classes, loaded.front_end) == (architecture, ("a", "b", "ü"), FRONT_END)
+    features = decibels(5).numpy().astype(np.float16)
+    assert np.array_equal(predict_logits(loaded.model, features), predict_logits(model, features))
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"absent\.pt not found: run `dvc repro train`"):
+        checkpoint.load(tmp_path / "absent.pt")
+    (tmp_path / "text.pt").write_text("no weights here")
+    with pytest.raises(CheckpointError, match=r"text\.pt is not a checkpoint"):
+        checkpoint.load(tmp_path / "text.pt")
+    torch.save({"architecture": "compact"}, tmp_path / "half.pt")
+    with pytest.raises(CheckpointError, match=r"half\.pt is not a checkpoint"):
+        checkpoint.load(tmp_path / "half.pt")
+
+
+def test_a_checkpoint_executes_nothing(tmp_path):
+    class Mischief:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "written"), "w"))
+
+    torch.save({"architecture": Mischief()}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError):
+        checkpoint.load(tmp_path / "evil.pt")
+    assert not (tmp_path / "written").exists()
+
+
+def test_predictions_come_from_eval_mode_and_leave_the_mode_alone():
+    model = make_model("compact", 3, FRONT_END, dropout=0.5).train()
+    features = decibels(3).numpy().astype(np.float16)
+    assert np.array_equal(predict_logits(model, features), predict_logits(model, features))
+    assert model.training
+    model.eval()
+    assert np.allclose(predict_logits(model, features, batch_size=1), predict_logits(model, features), atol=1e-5)
+    assert not model.training
