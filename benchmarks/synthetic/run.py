@@ -3,7 +3,7 @@
     python benchmarks/synthetic/run.py --seeds 7 8 9 [--real DIR] --json benchmarks/synthetic/results.json
 
 For each seed the set is synthesised anew and four things are trained, each judged on test clips it never saw: both
-networks on folds, the compact one on a random split (the leak), and a random forest that sees nothing but file metadata
+networks on folds, the tutorial's on a random split (the leak), and a random forest that sees nothing but file metadata
 (duration, sampling rate, channels, encoding). With --real, the compact network trained on synthetic clips is also tried
 on a real copy of UrbanSound8K, whole or partial; those figures are recorded and choose nothing. All is synthetic unless
 it says real. Goes on where it stopped.
@@ -53,7 +53,7 @@ def main() -> None:
         runs = {
             "compact": ("compact", folds),
             "tutorial": ("tutorial", folds),
-            "compact_random_split": ("compact", load_parts(SplitParams(strategy="random"), seed, features)),
+            "tutorial_random_split": ("tutorial", load_parts(SplitParams(strategy="random"), seed, features)),
         }
         for name, (model, parts) in runs.items():
             if name not in of_seed:
