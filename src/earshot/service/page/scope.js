@@ -177,8 +177,8 @@ export class Scope {
     pen.fillStyle = ink.signal;
     const columns = this.#wave.length / 2;
     for (let column = 0; column < columns; column++) {
-      const low = (this.#wave[2 * column] / reach) * half;
-      const high = (this.#wave[2 * column + 1] / reach) * half;
+      const low = Math.max(-1, this.#wave[2 * column] / reach) * half; // resampling may ring beyond full scale
+      const high = Math.min(1, this.#wave[2 * column + 1] / reach) * half;
       const x = LEFT + (column / columns) * at.width;
       pen.fillRect(x, middle - high, Math.max(0.6, at.width / columns), Math.max(1, high - low));
     }
