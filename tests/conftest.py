@@ -1,5 +1,6 @@
 """What several files of tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,14 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.output = project.dvc("repro")
     project.commit("the first run")
     return project
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: for networks as small as the tests', more cost more than they bring."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -17,15 +17,7 @@ FRONT_END = FrontEndParams(window_s=0.4, n_mels=32)
 CLASSES = ("a", "b", "c", "d")
 COMPACT = TrainParams(epochs=4, batch_size=16, device="cpu")
 TUTORIAL = TrainParams(model="tutorial", epochs=4, device="cpu")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """For networks and clips as small as these, more threads cost more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def clips(count: int, seed: int, classes: int = len(CLASSES)) -> Clips:
@@ -53,7 +45,7 @@ def same(one: loop.Trained, other: loop.Trained) -> bool:
 
 
 @pytest.fixture(scope="module", params=[COMPACT, TUTORIAL], ids=lambda params: params.model)
-def uninterrupted(request) -> tuple[TrainParams, loop.Trained]:
+def uninterrupted(request, one_thread) -> tuple[TrainParams, loop.Trained]:
     return request.param, train(request.param)
 
 

@@ -1,0 +1,232 @@
+"""From a checkpoint to ONNX and INT8: the same decisions, the same bits anywhere, every convolution quantised."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+
+from earshot.datasets.parts import Parts
+from earshot.deployment.candidate import Candidate, make_candidate, parity_rows, report, summary, write_candidate
+from earshot.deployment.config import GateParams, QuantizationParams
+from earshot.deployment.export import export, fold_batch_norm
+from earshot.deployment.latency import latency_ms
+from earshot.deployment.provenance import Provenance
+from earshot.deployment.quantize import choose_calibration, convolutions_left_in_float
+from earshot.features import FrontEndParams
+from earshot.inference.model import Model, ModelError
+from earshot.training.checkpoint import Checkpoint
+from earshot.training.config import TrainParams
+from earshot.training.loop import Clips, fit
+from earshot.training.predict import predict_logits
+from import_closure import ROOT
+
+FRONT_END = FrontEndParams(window_s=0.5)
+CLASSES = ("air", "bell", "cough")
+CONVOLUTIONS = {"compact": 10, "tutorial": 2}
+
+
+def features(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise, louder in the bands of the clip's class."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % len(CLASSES)
+    cells = random.normal(-50, 8, (count, 64, FRONT_END.window_frames))
+    for clip, label in zip(cells, labels, strict=True):
+        clip[20 * label : 20 * label + 20] += 8
+    return cells.astype(np.float16), labels
+
+
+@dataclass(frozen=True)
+class Made:
+    """A checkpoint and the candidate that came of it."""
+
+    architecture: str
+    checkpoint: Checkpoint
+    parts: Parts
+    candidate: Candidate
+    directory: Path
+
+    def again(self, gate: GateParams | None = None) -> Candidate:
+        return candidate_of(self.checkpoint, self.parts, gate or GateParams())
+
+
+def candidate_of(checkpoint: Checkpoint, parts: Parts, gate: GateParams) -> Candidate:
+    card = dict.fromkeys(("name", "title", "licence", "citation", "url"), "x")
+    provenance = Provenance({**card, "sha256": {}}, {"seed": 1}, {"stages/train.py": "0" * 64})
+    return make_candidate(checkpoint, parts, provenance, QuantizationParams(calibration_clips=30), gate, 5, 1)
+
+
+@pytest.fixture(scope="module", params=["compact", "tutorial"])
+def made(request, tmp_path_factory, one_thread) -> Made:
+    cells, labels = features(180, 0)
+    names = ["train"] * 60 + ["val"] * 60 + ["test"] * 60
+    table = pd.DataFrame({"label": [CLASSES[label] for label in labels]})
+    parts = Parts(CLASSES, table, np.array(names), {"strategy": "folds"}, cells)
+    trained, val = parts.part("train"), parts.part("val")
+    result = fit(
+        Clips(trained.features, trained.labels),
+        Clips(val.features, val.labels),
+        CLASSES,
+        FRONT_END,
+        TrainParams(request.param, epochs=10, batch_size=6, device="cpu"),
+        seed=1,
+        progress=False,
+    )
+    candidate = candidate_of(result.checkpoint, parts, GateParams())
+    directory = tmp_path_factory.mktemp(request.param)
+    write_candidate(candidate, directory)
+    return Made(request.param, result.checkpoint, parts, candidate, directory)
+
+
+def run(content: bytes, cells: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return session.run(["logits"], {"log_mel": cells.astype(np.float32)})[0]
+
+
+def test_onnx_answers_as_pytorch_does(made):
+    cells = made.parts.part("test").features
+    expected = predict_logits(made.checkpoint.model, cells)
+    assert np.abs(run(made.candidate.fp32, cells) - expected).max() <= 1e-4
+    assert made.candidate.export_difference <= 1e-4
+    assert expected.std() > 0.1
+
+
+def test_every_convolution_is_quantised(made, tmp_path):
+    """Counted here in the graph that onnxruntime runs."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(made.candidate.int8, options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert kinds.count("QLinearConv") == CONVOLUTIONS[made.architecture]
+    assert not [kind for kind in kinds if kind in ("Conv", "FusedConv")]
+    assert made.candidate.float_convolutions == 0
+    left = convolutions_left_in_float(onnx.load_from_string(made.candidate.fp32))
+    assert left == CONVOLUTIONS[made.architecture]
+
+
+def test_int8_gives_a_clip_the_same_bits_alone_and_in_any_batch(made):
+    model = Model(made.directory / "earshot.int8.onnx")
+    cells = np.concatenate([made.parts.part("test").features, made.parts.part("val").features])[:64]
+    together = model.logits(cells)
+    assert together.shape == (64, len(CLASSES))
+    for number, clip in enumerate(cells):
+        assert np.array_equal(model.logits(clip[None])[0], together[number])
+    assert np.array_equal(model.logits(cells[5:12]), together[5:12])
+    assert np.array_equal(model.probabilities(cells[3:4])[0], model.probabilities(cells)[3])
+
+
+def test_int8_decides_as_fp32_does(made):
+    assert made.candidate.broken == []
+    assert made.candidate.test.agreement >= 0.95
+    assert made.candidate.val.fp32_accuracy > 0.8
+    assert len(made.candidate.int8) < len(made.candidate.fp32) / 2 or made.architecture == "tutorial"
+
+
+def test_the_same_inputs_give_the_same_bytes(made):
+    again = made.again()
+    assert again.fp32 == made.candidate.fp32
+    assert again.int8 == made.candidate.int8
+
+
+def test_another_gate_changes_the_verdict_and_no_byte(made):
+    strict = made.again(GateParams(max_export_difference=0.0))
+    assert len(strict.broken) == 1
+    assert "gate.max_export_difference = 0" in strict.broken[0]
+    assert strict.int8 == made.candidate.int8
+    assert "NOT passed" in summary(strict)
+
+
+def test_the_files_know_nothing_of_the_machine(made):
+    places = {str(ROOT), str(made.directory), str(Path.home()), sys.prefix, os.getcwd(), "/tmp/", "site-packages"}
+    for content in (made.candidate.fp32, made.candidate.int8):
+        for place in places:
+            assert place.encode() not in content, place
+        model = onnx.load_from_string(content)
+        for node in model.graph.node:
+            assert not node.metadata_props
+            assert not node.doc_string
+        assert not model.doc_string
+        assert [prop.key for prop in model.metadata_props] == ["earshot"]
+
+
+def test_figures_are_those_of_the_files(made):
+    for part in ("val", "test"):
+        clips = made.parts.part(part)
+        parity = getattr(made.candidate, part)
+        decisions = {
+            kind: run(getattr(made.candidate, kind), clips.features).argmax(axis=1) for kind in ("fp32", "int8")
+        }
+        for kind in ("fp32", "int8"):
+            assert getattr(parity, f"{kind}_accuracy") == pytest.approx((decisions[kind] == clips.labels).mean())
+        assert parity.agreement == pytest.approx((decisions["fp32"] == decisions["int8"]).mean())
+    value = report(made.candidate, "tiny")
+    assert value["dataset"] == "tiny"
+    assert value["passed"] is True
+    assert value["int8_accuracy"] == pytest.approx(made.candidate.test.int8_accuracy, abs=1e-6)
+    assert value["gate"]["int8_accuracy"] == pytest.approx(made.candidate.val.int8_accuracy, abs=1e-6)
+    assert value["int8_bytes"] == (made.directory / "earshot.int8.onnx").stat().st_size
+    assert len(parity_rows(made.candidate)) == 2 * len(CLASSES)
+    json.dumps(value, allow_nan=False)
+
+
+def test_both_files_carry_their_own_temperature(made):
+    """It divides the logits so that validation is as likely as can be: no other temperature nearby does better."""
+    val = made.parts.part("val")
+    for name in ("earshot.onnx", "earshot.int8.onnx"):
+        model = Model(made.directory / name)
+        logits = torch.from_numpy(model.logits(val.features).astype(np.float64))
+        labels = torch.from_numpy(val.labels)
+
+        def loss(temperature: float, logits=logits, labels=labels) -> float:
+            return float(torch.nn.functional.cross_entropy(logits / temperature, labels))
+
+        best = model.card.temperature
+        assert loss(best) <= min(loss(best * 1.1), loss(best / 1.1)) + 1e-9 or best <= 0.051
+
+
+def test_frame_logits_come_with_compact_only(made):
+    model = Model(made.directory / "earshot.int8.onnx")
+    cells = made.parts.part("test").features[:3]
+    if made.architecture == "tutorial":
+        with pytest.raises(ModelError, match="cannot locate sounds in time"):
+            model.frame_logits(cells)
+        return
+    over_time = model.frame_logits(cells)
+    assert over_time.shape == (3, len(CLASSES), FRONT_END.window_frames // 8)
+    if FRONT_END.window_frames % 8 == 0:
+        assert np.allclose(over_time.mean(axis=2), model.logits(cells), atol=1e-4)
+    longer = np.concatenate([cells, cells, cells], axis=2)
+    assert model.frame_logits(longer).shape[2] == 3 * FRONT_END.window_frames // 8
+
+
+def test_batch_normalisation_is_folded_without_touching_the_checkpoint(made):
+    folded = fold_batch_norm(made.checkpoint.model)
+    assert not [module for module in folded.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    norms = [module for module in made.checkpoint.model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert len(norms) == (CONVOLUTIONS["compact"] if made.architecture == "compact" else 0)
+    kinds = {node.op_type for node in export(made.checkpoint).graph.node}
+    assert "BatchNormalization" not in kinds
+
+
+def test_latency_is_measured(made):
+    taken = latency_ms(made.directory / "earshot.int8.onnx", made.parts.part("val").features[0], 20)
+    assert 0 < taken["p50_ms"] <= taken["p95_ms"]
+
+
+def test_calibration_clips_are_of_every_class_alike():
+    labels = np.array([0] * 100 + [1] * 50 + [2] * 4)
+    chosen = choose_calibration(labels, 30, seed=1)
+    counts = np.bincount(labels[chosen])
+    assert counts.tolist() == [10, 10, 4]
+    assert len(set(chosen.tolist())) == len(chosen)
+    assert np.array_equal(chosen, choose_calibration(labels, 30, seed=1))
+    assert not np.array_equal(chosen, choose_calibration(labels, 30, seed=2))

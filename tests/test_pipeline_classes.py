@@ -1,0 +1,90 @@
+"""Two classes or fifty, with unequal counts and without folds: the same code from files to an INT8 model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from earshot.audit.config import AuditParams
+from earshot.audit.run import audit
+from earshot.datasets.config import DatasetParams
+from earshot.datasets.extract import build
+from earshot.datasets.parts import load_parts
+from earshot.datasets.sources import prepare
+from earshot.datasets.split import SplitParams
+from earshot.datasets.table import read_clips
+from earshot.deployment.candidate import make_candidate, write_candidate
+from earshot.deployment.config import GateParams, QuantizationParams
+from earshot.deployment.provenance import Provenance
+from earshot.evaluation.config import EvaluationParams
+from earshot.evaluation.metrics import class_indices, evaluate
+from earshot.features import FrontEndParams
+from earshot.inference.model import Model
+from earshot.inference.scores import softmax
+from earshot.training.config import TrainParams
+from earshot.training.loop import Clips, fit
+from earshot.training.predict import predict_logits
+
+FRONT_END = FrontEndParams(window_s=0.5)
+RATE_HZ = 16_000
+
+
+def write_sounds(root: Path, counts: dict[str, int]) -> None:
+    """``<label>/<files>``: tones, a pitch a class."""
+    random = np.random.default_rng(0)
+    time_s = np.arange(RATE_HZ // 4) / RATE_HZ
+    for number, (label, count) in enumerate(counts.items()):
+        (root / label).mkdir(parents=True)
+        for take in range(count):
+            tone = 0.2 * np.sin(2 * np.pi * (200 + 120 * number) * time_s) + random.normal(0, 0.01, len(time_s))
+            soundfile.write(root / label / f"{'abcdefghijklmnop'[take]}.wav", tone, RATE_HZ)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [{"door": 15, "window, broken": 4}, {f"bird {number:02}": 3 + number % 2 for number in range(50)}],
+    ids=["two", "fifty"],
+)
+def test_any_number_of_classes_goes_through(tmp_path, monkeypatch, one_thread, counts):
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "sounds"
+    write_sounds(root, counts)
+    seed, dataset = 1, DatasetParams("folder", str(root))
+    prepare(dataset, seed)
+    audit("folder", Path("data/raw/clips.csv"), root, AuditParams(), workers=1)
+    clips = read_clips("data/audited/clips.csv")
+    assert clips["label"].value_counts().to_dict() == counts
+    build(clips, root, FRONT_END, Path("data/features"), workers=1)
+    parts = load_parts(SplitParams(), seed)
+    assert parts.classes == tuple(sorted(counts))
+    train, val, test = (parts.part(name) for name in ("train", "val", "test"))
+    assert set(train.clips["label"]) == set(counts)
+    trained = fit(
+        Clips(train.features, train.labels),
+        Clips(val.features, val.labels),
+        parts.classes,
+        FRONT_END,
+        TrainParams(epochs=1, batch_size=16, device="cpu"),
+        seed,
+        progress=False,
+    )
+    result = evaluate(
+        softmax(predict_logits(trained.checkpoint.model, test.features)),
+        class_indices(test.clips["label"].tolist(), parts.classes),
+        test.clips["recording"].to_numpy(),
+        test.clips["salience"].to_numpy(dtype=np.float64),
+        parts.classes,
+        EvaluationParams(bootstrap_resamples=100),
+        seed,
+    )
+    assert len(result.per_class) == len(counts)
+    card = dict.fromkeys(("name", "title", "licence", "citation", "url"), "x")
+    provenance = Provenance({**card, "sha256": {}}, {"seed": seed}, {})
+    settings = QuantizationParams(calibration_clips=30)
+    write_candidate(make_candidate(trained.checkpoint, parts, provenance, settings, GateParams(), 5, seed), tmp_path)
+    model = Model(tmp_path / "earshot.int8.onnx")
+    assert model.classes == parts.classes
+    probabilities = model.probabilities(test.features)
+    assert probabilities.shape == (len(test.labels), len(counts))
+    assert np.allclose(probabilities.sum(axis=1), 1)
