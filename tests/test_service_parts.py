@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -17,8 +18,10 @@ import sounds
 import tiny_model
 from earshot.cli import main
 from earshot.datasets.folder import index
+from earshot.errors import EarshotError
 from earshot.inference.config import TimelineParams
 from earshot.inference.model import Model
+from earshot.service import build
 from earshot.service.batching import MAX_WINDOWS, BatchedModel
 from earshot.service.config import ServiceParams, Settings, read_settings
 from earshot.service.engine import Engine, while_client_waits
@@ -362,3 +365,31 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     plain = read_settings(tmp_path, {})
     assert (plain.token, plain.cors_origins, plain.review_dir) == ("", (), None)
     assert plain.model == tmp_path / "models" / "earshot.int8.onnx"
+
+
+def test_a_bento_is_labelled_with_the_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert build.commit() == "unknown"
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "a")
+    clean = build.commit()
+    assert len(clean) == 40
+    (tmp_path / "params.yaml").write_text("seed: 2\n")
+    assert build.commit() == f"{clean}-dirty"
+
+
+def test_no_bento_without_a_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("bentofile.yaml", "params.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    with pytest.raises(EarshotError, match="make repro"):
+        build.main()
+    assert not (tmp_path / "requirements-service.txt").exists()

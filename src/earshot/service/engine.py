@@ -24,6 +24,7 @@ from earshot.inference.timeline import Timeline
 from earshot.service.batching import BatchedModel
 from earshot.service.config import Settings
 from earshot.service.kept import ReviewFolder
+from earshot.service.memory import give_back, share_one_heap
 from earshot.service.metrics import Metrics
 from earshot.service.refusals import ClientGoneError, busy, from_audio, timed_out
 
@@ -31,6 +32,7 @@ T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]  # of ASGI
 PROGRESS_S = 30.0  # of sound between two reports of how far a recording was heard
 _WATCH_AFTER_S = 0.3  # only then is it worth asking whether the client still waits
+_REST_S = 1.0  # without work, before free memory is handed back
 
 
 class CancelledWorkError(Exception):
@@ -73,6 +75,7 @@ class Engine:
         Raises:
             ModelError: it cannot be used.
         """
+        share_one_heap()
         params = settings.params
         self.settings = settings
         self.metrics = metrics
@@ -83,6 +86,8 @@ class Engine:
         self._clips = ThreadPoolExecutor(params.threads or os.cpu_count() or 1, "clip")
         self._recordings = ThreadPoolExecutor(params.recording_jobs, "recording")
         self._waiting = 0
+        self._last_s = 0.0  # when work ended last, on the event loop's clock
+        self._rest: asyncio.TimerHandle | None = None
         self.review = None
         if settings.review_dir is not None:
             self.review = ReviewFolder(settings.review_dir, params.review_max_age_days, params.review_max_mb)
@@ -166,6 +171,19 @@ class Engine:
         finally:
             self._waiting -= 1
             self.metrics.queue(-1)
+            loop = asyncio.get_running_loop()
+            self._last_s = loop.time()
+            if self._rest is None:
+                self._rest = loop.call_later(_REST_S, self._at_rest, loop)
+
+    def _at_rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand memory back if there was no work for a while; else look again. One timer, however many requests."""
+        missing_s = self._last_s + _REST_S - loop.time()
+        if self._waiting or missing_s > 0.01:
+            self._rest = loop.call_later(max(missing_s, _REST_S / 2), self._at_rest, loop)
+            return
+        self._rest = None
+        give_back()
 
     def _classify(self, source: BinaryIO, limits: AudioLimits, job: Job) -> Classification:
         summary = Summary(self.model.classes)

@@ -46,8 +46,8 @@ def document() -> dict[str, Any]:
     lines = {
         "name": "stream",
         "in": "query",
-        "description": "1: JSON lines while events are found, as with Accept: application/x-ndjson",
-        "schema": {"type": "string", "enum": ["0", "1"]},
+        "description": "1 or true: JSON lines while events are found, as with Accept: application/x-ndjson",
+        "schema": _TEXT,
     }
     return {
         "openapi": "3.0.3",
