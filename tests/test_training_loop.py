@@ -89,7 +89,8 @@ def test_history_tells_what_the_checkpoint_does(uninterrupted):
     assert best["val_loss"] == pytest.approx(float(loss), abs=1e-4)
     assert [row["epoch"] for row in trained.history] == [1, 2, 3, 4]
     assert list(trained.history[0]) == HISTORY_COLUMNS
-    assert best == max(trained.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    # Of four epochs only the last is without mixup, and only such a one may be chosen.
+    assert trained.best_epoch == 4
     split = {"strategy": "folds", "val": {"clips": 48}}
     figures = summarise(trained, "folder", split, 64)
     assert (figures["best_epoch"], figures["epochs"]) == (trained.best_epoch, 4)
@@ -188,3 +189,13 @@ def test_parameters_that_make_no_sense_are_refused():
     ):
         with pytest.raises(ParamsError, match=f"train.{next(iter(wrong))} must be"):
             TrainParams(**wrong)
+
+
+@pytest.mark.parametrize(("epochs", "mixup_off_last", "first"), [(60, 0.1, 55), (10, 0.3, 8), (1, 0.1, 1), (5, 0.0, 5)])
+def test_only_epochs_without_mixup_may_be_chosen(epochs, mixup_off_last, first):
+    params = TrainParams(epochs=epochs, augment=AugmentParams(mixup_off_last=mixup_off_last))
+    assert loop._first_settled_epoch(params) == first
+
+
+def test_every_epoch_of_the_tutorial_network_may_be_chosen():
+    assert loop._first_settled_epoch(TrainParams(model="tutorial")) == 1

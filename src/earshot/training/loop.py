@@ -59,7 +59,7 @@ def fit(
     state_path: Path | None = None,
     progress: bool = True,
 ) -> Trained:
-    """Train a network on `train`; keep the epoch with the best accuracy on `val` (ties: the lowest loss).
+    """Train a network on `train`; keep the settled epoch with the best accuracy on `val` (ties: the lowest loss).
 
     With `state_path`, the state of every finished epoch is written there, and a run that finds one goes on from it.
     The caller makes sure that the state belongs to the same data, parameters and code.
@@ -121,7 +121,10 @@ def fit(
                 f"the loss is not finite in epoch {epoch}: lower train.learning_rate (now {recipe.learning_rate:g})"
             )
         history.append(row)
-        if not best or (row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"]):
+        settled = epoch >= _first_settled_epoch(params)
+        if settled and (
+            not best or (row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"])
+        ):
             weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
             best = {**row, "weights": weights}
         bar.set_postfix(loss=f"{row['train_loss']:.3f}", val_acc=f"{row['val_accuracy']:.3f}")
@@ -130,6 +133,19 @@ def fit(
     final = make_model(params.model, len(classes), front_end)
     final.load_state_dict(best["weights"])
     return Trained(Checkpoint(final.eval(), params.model, classes, front_end), int(best["epoch"]), history)
+
+
+def _first_settled_epoch(params: TrainParams) -> int:
+    """The first epoch that may be chosen.
+
+    In the compact network's schedule those are the last ones, without mixup and at a learning rate near its end. Batch
+    normalisation of an earlier one has seen mixed and cropped clips only, whose variance is another; such an epoch may
+    do well on few validation recordings by luck.
+    """
+    epochs = params.resolved().epochs
+    if params.model == "tutorial":
+        return 1
+    return min(epochs, int(epochs * (1 - params.augment.mixup_off_last)) + 1)
 
 
 def _batches(clips: int, batch_size: int) -> int:
