@@ -3,8 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# BentoML reports its usage unless this is the word "true" before it starts.
+export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help repro test check format serve bento clean
+.PHONY: help repro test check format serve bento bento-check soak clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +31,18 @@ check: $(VENV)/.installed  ## lint, format and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+serve: $(VENV)/.installed  ## the service on port 3000, with the released model
+	bentoml serve .
+
+bento: $(VENV)/.installed  ## package the service with the released model
+	python -m earshot.service.build
+
+bento-check: $(VENV)/.installed  ## a built bento in an empty environment; SOUNDS="a.wav b.flac"
+	python benchmarks/bento/check.py $(SOUNDS)
+
+soak: $(VENV)/.installed  ## ten minutes of 32 clients, slow and vanishing ones among them
+	python benchmarks/soak/run.py
 
 format: $(VENV)/.installed  ## let ruff rewrite what it can
 	ruff check --fix .
