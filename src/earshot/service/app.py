@@ -31,6 +31,7 @@ from earshot.service import answers, logs
 from earshot.service.config import Settings, read_settings
 from earshot.service.engine import Engine
 from earshot.service.front import Front
+from earshot.service.memory import ONE_HEAP
 from earshot.service.metrics import Metrics
 from earshot.service.openapi import METHODS, OPEN
 from earshot.service.refusals import from_audio
@@ -113,6 +114,7 @@ ROUTES: Starlette = Routes(SETTINGS.params, engine_of_this_worker).app()
     name="earshot",
     service_class=EarshotService,
     workers=SETTINGS.params.workers or "cpu_count",
+    envs=[ONE_HEAP],
     traffic={"timeout": DECLARED_TIMEOUT_S},
     logging={"access": {"enabled": False}},  # `Front` writes one, with a request id and as JSON
 )

@@ -24,7 +24,7 @@ from earshot.inference.timeline import Timeline
 from earshot.service.batching import BatchedModel
 from earshot.service.config import Settings
 from earshot.service.kept import ReviewFolder
-from earshot.service.memory import give_back, share_one_heap
+from earshot.service.memory import give_back
 from earshot.service.metrics import Metrics
 from earshot.service.refusals import ClientGoneError, busy, from_audio, timed_out
 
@@ -75,7 +75,6 @@ class Engine:
         Raises:
             ModelError: it cannot be used.
         """
-        share_one_heap()
         params = settings.params
         self.settings = settings
         self.metrics = metrics
