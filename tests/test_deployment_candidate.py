@@ -22,7 +22,7 @@ from earshot.deployment.provenance import Provenance
 from earshot.deployment.quantize import choose_calibration, convolutions_left_in_float
 from earshot.features import FrontEndParams
 from earshot.inference.model import Model, ModelError
-from earshot.training.checkpoint import Checkpoint
+from earshot.training.checkpoint import Checkpoint, make_model
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
 from earshot.training.predict import predict_logits
@@ -206,6 +206,15 @@ def test_frame_logits_come_with_compact_only(made):
         assert np.allclose(over_time.mean(axis=2), model.logits(cells), atol=1e-4)
     longer = np.concatenate([cells, cells, cells], axis=2)
     assert model.frame_logits(longer).shape[2] == 3 * FRONT_END.window_frames // 8
+
+
+def test_a_network_trained_on_short_windows_hears_long_sounds():
+    front_end = FrontEndParams(window_s=0.2)  # 9 frames
+    network = make_model("compact", len(CLASSES), front_end).eval()
+    content = export(Checkpoint(network, "compact", CLASSES, front_end)).SerializeToString()
+    for frames in (8, 9, 15, 16, 173):
+        cells = np.random.default_rng(frames).normal(-50, 8, (2, 64, frames)).astype(np.float16)
+        assert np.abs(run(content, cells) - predict_logits(network, cells)).max() <= 1e-4
 
 
 def test_batch_normalisation_is_folded_without_touching_the_checkpoint(made):

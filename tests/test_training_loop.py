@@ -127,6 +127,12 @@ def test_no_state_is_kept_of_an_epoch_whose_loss_is_not_finite(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("crop_s", [0.0, 0.01, 0.2, 9.0])
+def test_any_crop_is_one_the_network_can_hear(crop_s):
+    trained = train(TrainParams(epochs=1, batch_size=16, device="cpu", augment=AugmentParams(crop_s=crop_s)))
+    assert np.isfinite(trained.history[0]["train_loss"])
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(TrainingError, match=r"train\.device is cuda, but torch finds none"):

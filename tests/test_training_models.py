@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from earshot.features import FrontEndParams
+from earshot.params import ParamsError
 from earshot.training import checkpoint
 from earshot.training.checkpoint import Checkpoint, CheckpointError, make_model
 from earshot.training.models import Normalise
@@ -61,6 +62,14 @@ def test_compact_hears_any_length(frames, steps):
     embedding = model.embed(model.normalise(decibels(2, frames)))
     assert model.frame_logits(embedding).shape == (2, CLASSES, steps)
     assert model.logits(embedding).shape == (2, CLASSES)
+
+
+@pytest.mark.parametrize("architecture", ["compact", "tutorial"])
+def test_a_window_too_short_for_the_network_is_refused(architecture):
+    with pytest.raises(
+        ParamsError, match=r"audio\.window_s 0\.1 gives 5 frames; the networks need at least 8, 0\.19 s"
+    ):
+        make_model(architecture, 3, FrontEndParams(window_s=0.1))
 
 
 def test_frame_logits_are_a_fifth_of_a_second_apart():

@@ -25,9 +25,10 @@ def export(checkpoint: Checkpoint) -> onnx.ModelProto:
     compact = isinstance(checkpoint.model, Compact)
     model = fold_batch_norm(checkpoint.model).eval()
     outputs = ["logits", "frame_logits"] if compact else ["logits"]
-    # Two clips, not one: a dimension of 1 would be taken for a constant.
-    example = torch.zeros(2, front_end.n_mels, front_end.window_frames)
-    batch, frames = torch.export.Dim("batch", min=1), torch.export.Dim("frames", min=16)
+    # Two clips, and four steps of frame_logits: a dimension of 1 would be taken for a constant.
+    frames_traced = max(front_end.window_frames, 4 * Compact.frame_stride) if compact else front_end.window_frames
+    example = torch.zeros(2, front_end.n_mels, frames_traced)
+    batch, frames = torch.export.Dim("batch", min=1), torch.export.Dim("frames", min=Compact.frame_stride)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -10,7 +10,7 @@ import torch
 from earshot.errors import EarshotError
 from earshot.features import FrontEndParams
 from earshot.files import atomic_file
-from earshot.params import as_dict
+from earshot.params import ParamsError, as_dict
 from earshot.training.models import Compact, Tutorial
 
 
@@ -36,7 +36,16 @@ class Checkpoint:
 
 
 def make_model(architecture: str, classes: int, front_end: FrontEndParams, dropout: float = 0.0) -> Compact | Tutorial:
-    """A fresh network with weights from torch's global generator."""
+    """A fresh network with weights from torch's global generator.
+
+    Raises:
+        ParamsError: the window is too short for the network.
+    """
+    if front_end.window_frames < Compact.frame_stride:
+        raise ParamsError(
+            f"audio.window_s {front_end.window_s:g} gives {front_end.window_frames} frames; the networks need at least "
+            f"{Compact.frame_stride}, {Compact.frame_stride * front_end.hop_s:.2f} s"
+        )
     if architecture == "tutorial":
         return Tutorial(classes, front_end.n_mels, front_end.window_frames, dropout)
     return Compact(classes, front_end.n_mels, dropout)

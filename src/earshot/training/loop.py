@@ -166,8 +166,9 @@ def _step_loss(
 
     settings: AugmentParams = params.augment
     mask = augment.Mask(settings)
-    crop_frames = round(settings.crop_s / front_end.hop_s)
-    crop_frames = min(crop_frames, front_end.window_frames) or front_end.window_frames
+    crop_frames = front_end.window_frames
+    if settings.crop_s > 0:
+        crop_frames = min(crop_frames, max(Compact.frame_stride, round(settings.crop_s / front_end.hop_s)))
 
     def compact_loss(decibels: Tensor, labels: Tensor, done: float) -> Tensor:
         frames = crop_frames if done < settings.crop_until else front_end.window_frames
