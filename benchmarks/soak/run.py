@@ -1,0 +1,160 @@
+"""Minutes of load from clients of every kind, then a killed worker under the same load.
+
+- every answer is right, also to slow clients and beside vanishing ones: no error that is not the client's
+- memory is flat after the warm-up: the worker's median resident memory in the last third of the run is at most
+  ``--flat-mb`` above that in the second third (its slope is reported beside it)
+- nothing is left in the temporary folder, no traceback in the log, no request counted as still at work
+- the worker, killed with -9 under load, is replaced, and every later request is answered
+
+    python benchmarks/soak/run.py --minutes 10 --clients 32 --json benchmarks/soak/result.json
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from clients import Client, Report, answers, files
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from earshot.files import write_json
+from serving import Server, add_model_argument, earshot, machine, running
+
+REPLACED_S = 60.0  # a new worker must answer within
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_model_argument(parser)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of load before the kill (default: %(default)s)")
+    parser.add_argument("--clients", type=int, default=32, help="at once (default: %(default)s)")
+    parser.add_argument("--flat-mb", type=float, default=5.0, help="allowed growth (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    args = parser.parse_args()
+    before = machine("bentoml")
+    with tempfile.TemporaryDirectory() as scratch, running(earshot(Path(scratch) / "home", args.model)) as server:
+        result = asyncio.run(soak(server, args.minutes * 60, args.clients, args.flat_mb))
+    result = {"machine": before, "clients": args.clients, "minutes": args.minutes, **result}
+    print(json.dumps(result, indent=1))
+    if args.json:
+        write_json(args.json, result)
+    if not result["passed"]:
+        sys.exit("failed")
+
+
+async def soak(server: Server, seconds: float, clients: int, flat_mb: float) -> dict[str, Any]:
+    """The load, the kill, and what was seen."""
+    sent = files()
+    owed = await answers(server.port, sent)
+    report, over = Report(), asyncio.Event()
+    crowd = [asyncio.ensure_future(Client(n, server.port, sent, owed).run(report, over)) for n in range(clients)]
+    try:
+        samples = await watch(server, seconds)
+        answered = dict(report.answered)
+        replaced_s, pid = await kill(server, report)
+        after_kill = sum(report.answered.values())
+        await asyncio.sleep(min(20.0, seconds))
+        after_kill = sum(report.answered.values()) - after_kill
+    finally:
+        over.set()
+        await asyncio.wait(crowd)
+    for client in crowd:
+        client.result()  # a defect of the client itself
+    await asyncio.sleep(2)
+    memory = flatness(samples)
+    at_work = counted_at_work(server)
+    result = {
+        "answered": answered,
+        "requests_per_s": round(sum(answered.values()) / seconds, 1),
+        "patient_p95_s": round(float(np.percentile(report.latencies_s, 95)), 3),
+        "errors": report.errors[:20],
+        "memory": memory,
+        "killed": {
+            "replaced_after_s": replaced_s,
+            "same_worker": server.worker().pid == pid,
+            "requests_it_took_along": len(report.lost),
+            "answered_afterwards": after_kill,
+        },
+        "left_in_temporary_folder": server.left_over(),
+        "tracebacks_in_log": server.log.read_text().count("Traceback"),
+        "still_at_work": at_work,
+    }
+    result["passed"] = (
+        not report.errors
+        and memory["growth_mb"] <= flat_mb
+        and replaced_s is not None
+        and not result["killed"]["same_worker"]
+        and after_kill > 0
+        and not result["left_in_temporary_folder"]
+        and not result["tracebacks_in_log"]
+        and not any(at_work.values())
+    )
+    return result
+
+
+async def watch(server: Server, seconds: float) -> list[tuple[float, int, int, int]]:
+    """Seconds since the beginning, resident bytes, open files and threads of the worker, about every second."""
+    worker, begun, samples = server.worker(), time.monotonic(), []
+    while (now := time.monotonic() - begun) < seconds:
+        samples.append((now, worker.memory_info().rss, worker.num_fds(), worker.num_threads()))
+        await asyncio.sleep(min(1.0, seconds / 30))
+    return samples
+
+
+def flatness(samples: list[tuple[float, int, int, int]]) -> dict[str, Any]:
+    """Medians of the last two thirds in MB, and the slope over both."""
+    time_s, rss, open_files, threads = (np.array(column, float) for column in zip(*samples, strict=True))
+    third = len(rss) // 3
+    middle, last = float(np.median(rss[third : 2 * third])), float(np.median(rss[2 * third :]))
+    slope = float(np.polyfit(time_s[third:], rss[third:], 1)[0])
+    return {
+        "first_mb": round(rss[0] / 1e6, 1),
+        "median_second_third_mb": round(middle / 1e6, 1),
+        "median_last_third_mb": round(last / 1e6, 1),
+        "most_mb": round(rss.max() / 1e6, 1),
+        "growth_mb": round((last - middle) / 1e6, 1),
+        "slope_mb_per_minute": round(slope * 60 / 1e6, 2),
+        "open_files_second_third": int(np.median(open_files[third : 2 * third])),
+        "open_files_last_third": int(np.median(open_files[2 * third :])),
+        "threads": int(threads.max()),
+    }
+
+
+async def kill(server: Server, report: Report) -> tuple[float | None, int]:
+    """Kill the worker; seconds until a request is answered again (None: it never was), and who was killed."""
+    worker = server.worker()
+    report.disturbed, killed = True, time.monotonic()
+    worker.send_signal(signal.SIGKILL)
+    with contextlib.suppress(psutil.TimeoutExpired):
+        await asyncio.to_thread(worker.wait, 10)
+    report.last_answer = 0.0
+    while not report.last_answer and time.monotonic() - killed < REPLACED_S:
+        await asyncio.sleep(0.05)
+    seconds = round(report.last_answer - killed, 1) if report.last_answer else None
+    await asyncio.sleep(1.0)  # who was cut off finds out
+    report.disturbed = False
+    return seconds, worker.pid
+
+
+def counted_at_work(server: Server) -> dict[str, float]:
+    """What the service itself says is not finished."""
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    gauges = ("earshot_queue_depth", "earshot_requests_in_progress")
+    values = {line.split()[0].partition("{")[0]: float(line.split()[-1]) for line in lines if line.startswith(gauges)}
+    values["earshot_requests_in_progress"] -= 1  # this one
+    return values
+
+
+if __name__ == "__main__":
+    main()
