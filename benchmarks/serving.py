@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import os
 import platform
-import signal
 import socket
 import subprocess
 import sys
@@ -33,7 +32,7 @@ class Memory:
 
 
 class Server:
-    """One server in a process group of its own.
+    """One server in a session of its own.
 
     Attributes:
         url: where it answers.
@@ -118,6 +117,11 @@ class Server:
         full = self.worker().memory_full_info()
         return Memory(full.rss, full.pss, full.uss)
 
+    def cpu_s(self) -> float:
+        """Processor seconds of the worker so far."""
+        times = self.worker().cpu_times()
+        return float(times.user + times.system)
+
     def left_over(self) -> list[str]:
         """What uploads left in the temporary folder, by name or as an open file without one."""
         named = [str(path) for path in self.temporary.iterdir() if path.name.startswith("tmp")]
@@ -130,9 +134,12 @@ class Server:
         return named + nameless
 
     def stop(self) -> None:
-        """End it and its children."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """End it and its workers, which BentoML puts into sessions of their own."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server = psutil.Process(self.process.pid)
+            for process in (server, *server.children(recursive=True)):  # the server first: it replaces workers
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
         self.process.wait()
 
 

@@ -23,18 +23,21 @@ class Load:
         latencies_s: of the requests that ended in that time.
         statuses: HTTP status to count.
         client_cpu_s: processor time of the generator.
+        begun: requests begun, those included that ended too late to be counted.
     """
 
     seconds: float = 0.0
     latencies_s: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     client_cpu_s: float = 0.0
+    begun: int = 0
 
     def __iadd__(self, other: "Load") -> "Load":
         self.seconds += other.seconds
         self.latencies_s += other.latencies_s
         self.statuses += other.statuses
         self.client_cpu_s += other.client_cpu_s
+        self.begun += other.begun
         return self
 
     @property
@@ -93,6 +96,7 @@ def run(port: int, requests: list[bytes], clients: int, seconds: float) -> Load:
                 else:
                     connection.close()
     load.client_cpu_s = time.process_time() - cpu
+    load.begun = len(load.latencies_s) + clients
     return load
 
 

@@ -100,10 +100,16 @@ def throughput(home: Path, model: Path, rounds: int, seconds: float) -> dict[str
             load.run(server.port, requests, 4, 2.0)  # threads, allocators and the peer's kernels begin
         for clients in (1, 16):
             measured = {name: load.Load() for name in ready}
+            cpu_s = dict.fromkeys(ready, 0.0)
             for _ in range(rounds):
                 for name, server in ready.items():
+                    before = server.cpu_s()
                     measured[name] += load.run(server.port, requests, clients, seconds)
-            summaries = {name: each.summary() for name, each in measured.items()}
+                    cpu_s[name] += server.cpu_s() - before
+            summaries = {
+                name: {**each.summary(), "server_cpu_ms_per_request": round(1e3 * cpu_s[name] / each.begun, 2)}
+                for name, each in measured.items()
+            }
             found[f"clients_{clients}"] = summaries
             for name, summary in summaries.items():
                 show(f"{clients} clients, {name}", summary)
