@@ -1,5 +1,8 @@
 """Stage: judge the trained network on the test clips, in full precision, and write what was found to `metrics/`."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 from earshot import params, stage
@@ -39,7 +42,8 @@ def main() -> None:
         plots.plot_confusion(result, "metrics/plots/confusion.png")
         plots.plot_per_class(result, "metrics/plots/per_class.png")
         plots.plot_reliability(result.reliability, "metrics/plots/reliability.png")
-        plots.plot_history("metrics/history.csv", "metrics/plots/training.png")
+        kept = json.loads(Path("metrics/train.json").read_text(encoding="utf-8"))["best_epoch"]
+        plots.plot_history("metrics/history.csv", kept, "metrics/plots/training.png")
     print(summary(result))
     print("\nfiles: metrics/evaluation.json, metrics/per_class.csv, metrics/confusion.csv, metrics/plots/*.png")
 

@@ -33,7 +33,7 @@ def _draw_all(evaluation: Evaluation, folder: Path) -> dict[str, bytes]:
     plots.plot_confusion(evaluation, folder / "plots/confusion.png")
     plots.plot_per_class(evaluation, folder / "plots/per_class.png")
     plots.plot_reliability(evaluation.reliability, folder / "plots/reliability.png")
-    plots.plot_history(history, folder / "plots/training.png")
+    plots.plot_history(history, 3, folder / "plots/training.png")
     return {path.name: path.read_bytes() for path in sorted((folder / "plots").iterdir())}
 
 
@@ -61,16 +61,16 @@ def test_same_figures_same_bytes_whatever_the_users_settings(tmp_path):
         assert other[name] != first[name]
 
 
-def test_the_best_epoch_is_the_one_that_training_keeps(tmp_path, monkeypatch):
+def test_the_marked_epoch_is_the_one_that_training_kept(tmp_path, monkeypatch):
     titles = []
     monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda axes, title, **_: titles.append(title))
     _draw_all(_evaluation(3), tmp_path)
-    assert titles[-1] == "Best epoch 2: 60.0 % on validation"  # ties go to the lower validation loss
+    assert titles[-1] == "Epoch 3 was kept: 60.0 % on validation"
 
 
 def test_a_single_epoch_is_drawn(tmp_path):
     (tmp_path / "history.csv").write_text(HISTORY + "1,2.0,1.9,0.4,0.001\n")
-    plots.plot_history(tmp_path / "history.csv", tmp_path / "training.png")
+    plots.plot_history(tmp_path / "history.csv", 1, tmp_path / "training.png")
     assert (tmp_path / "training.png").stat().st_size > 5000
 
 
@@ -81,11 +81,12 @@ def test_a_single_epoch_is_drawn(tmp_path):
         (HISTORY, "no epoch"),
         ("a,b\n1,2\n", "not a table"),
         (HISTORY + "1,x,1,1,1\n", "not a table"),
+        (HISTORY + "1,2.0,1.9,0.4,0.001\n", "no epoch 2"),
     ],
 )
 def test_a_history_that_cannot_be_drawn_is_an_error_for_the_user(content, message, tmp_path):
     if content is not None:
         (tmp_path / "history.csv").write_text(content)
     with pytest.raises(plots.PlotError, match=message):
-        plots.plot_history(tmp_path / "history.csv", tmp_path / "training.png")
+        plots.plot_history(tmp_path / "history.csv", 2, tmp_path / "training.png")
     assert not (tmp_path / "training.png").exists()

@@ -168,19 +168,22 @@ def plot_reliability(reliability: Reliability, target: str | Path) -> None:
         lower.set_xlim(0, 1)
 
 
-def plot_history(history_csv: str | Path, target: str | Path) -> None:
-    """Losses, validation accuracy and learning rate by epoch, with the best epoch marked.
+def plot_history(history_csv: str | Path, chosen_epoch: int, target: str | Path) -> None:
+    """Losses, validation accuracy and learning rate by epoch, with the chosen epoch marked.
 
     Args:
         history_csv: columns epoch, train_loss, val_loss, val_accuracy, learning_rate.
+        chosen_epoch: the one whose weights were kept, from 1; training has its own rule which.
         target: the PNG file.
 
     Raises:
-        PlotError: the file is missing, empty or not such a table.
+        PlotError: the file is missing, empty or not such a table, or holds no such epoch.
     """
     history = _read_history(history_csv)
     epoch = history["epoch"]
-    best = int(np.lexsort((epoch, history["val_loss"], -history["val_accuracy"]))[0])  # as training chooses it
+    if chosen_epoch not in epoch:
+        raise PlotError(f"{history_csv} holds no epoch {chosen_epoch}: run `dvc repro train` again")
+    best = int(np.flatnonzero(epoch == chosen_epoch)[0])
     with _figure(target, 7.5, 6.4) as figure:
         losses, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=[2, 2, 0.8])
         marker = "o" if len(epoch) == 1 else None
@@ -200,7 +203,7 @@ def plot_history(history_csv: str | Path, target: str | Path) -> None:
         for axes in (losses, accuracy, rate):
             axes.axvline(epoch[best], color=RED, linestyle=":", linewidth=1.2)
             axes.grid(color="#E6E6E6")
-        losses.set_title(f"Best epoch {int(epoch[best])}: {percent(history['val_accuracy'][best])} on validation")
+        losses.set_title(f"Epoch {chosen_epoch} was kept: {percent(history['val_accuracy'][best])} on validation")
 
 
 @contextmanager
