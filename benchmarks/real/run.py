@@ -8,7 +8,6 @@ summary that pools the test folds.
 """
 
 import argparse
-import csv
 import json
 import os
 import shutil
@@ -19,8 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from earshot.datasets.cache import open_cache
 from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
 from earshot.files import STATE_DIR, write_json
+from earshot.training import checkpoint
+from earshot.training.predict import predict_logits
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ("train.json", "evaluation.json", "per_class.json", "quantization.json", "latency.json")
@@ -47,12 +49,12 @@ def main() -> None:
         "split.val_fraction": "0.15",
     }
     for name, values in settings.items():
-        if not (results / name / "evaluation.json").exists():
+        if not (clone / f"{name}.npy").exists():
             _run(clone, {**data, **values})
             (results / name).mkdir(parents=True, exist_ok=True)
             for file in KEPT:
                 shutil.copy(clone / "metrics" / file, results / name / file)
-            shutil.copy(clone / "metrics" / "confusion.csv", clone / f"{name}.csv")
+            np.save(clone / f"{name}.npy", _right(clone, values.get("split.test_folds", "[]")))
     write_json(results / "summary.json", _pool(results, clone, arguments.folds))
     print(json.dumps(json.loads((results / "summary.json").read_text()), indent=2))
 
@@ -75,20 +77,25 @@ def _run(clone: Path, values: dict[str, str]) -> None:
     subprocess.run(command, cwd=clone, check=True, env=environment)
 
 
+def _right(clone: Path, folds: str) -> np.ndarray:
+    """Whether the run's fp32 network names each clip of the test folds rightly, in the order of the table."""
+    features, clips = open_cache(clone / "data" / "features")
+    rows = np.flatnonzero(clips["fold"].isin(json.loads(folds)))
+    trained = checkpoint.load(clone / "models" / "checkpoint.pt")
+    if not len(rows):
+        return np.zeros(0, bool)
+    predicted = predict_logits(trained.model, features[rows]).argmax(axis=1)
+    return np.array(trained.classes)[predicted] == clips["label"].to_numpy()[rows]
+
+
 def _pool(results: Path, clone: Path, folds: list[int]) -> dict[str, object]:
     """Accuracy over the test clips of all folds, with its interval, and the paired difference of the networks."""
     clips = pd.read_csv(clone / "data" / "audited" / "clips.csv", dtype={"recording": str})
     clips = pd.concat([clips[clips["fold"] == fold] for fold in folds])
-    labels, recordings = clips["label"].to_numpy(), clips["recording"].to_numpy()
+    labels, recordings = pd.factorize(clips["label"], sort=True)[0], clips["recording"].to_numpy(dtype=str)
     correct, pooled = {}, {}
     for model in ("tutorial", "compact"):
-        rows = []
-        for fold in folds:
-            with open(clone / f"{model}-fold{fold}.csv", encoding="utf-8", newline="") as stream:
-                rows += [(row["actual"], row["predicted"]) for row in csv.DictReader(stream)]
-        if [actual for actual, _ in rows] != labels.tolist():
-            raise SystemExit(f"the confusion rows of {model} are not those of the folds' clips")
-        correct[model] = np.array([actual == predicted for actual, predicted in rows], float)
+        correct[model] = np.concatenate([np.load(clone / f"{model}-fold{fold}.npy") for fold in folds]).astype(float)
         low, high = ratio_interval(group(correct[model], recordings, labels))
         quantized = [json.loads((results / f"{model}-fold{f}" / "quantization.json").read_text()) for f in folds]
         weights = np.array([sum(clips["fold"] == fold) for fold in folds])
