@@ -4,8 +4,11 @@ import argparse
 import csv
 import dataclasses
 import json
+import signal
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -86,12 +89,31 @@ def run(arguments: argparse.Namespace) -> int:
 def listen(stream: Timeline, file: BinaryIO, show_progress: bool) -> Iterator[Event]:
     """The events of `file`, with a bar that counts how much of it was read."""
     size = Path(file.name).stat().st_size
-    with tqdm(total=size, unit="B", unit_scale=True, disable=not show_progress, leave=False) as bar:
+    with (
+        noted_interrupt() as interrupted,
+        tqdm(total=size, unit="B", unit_scale=True, disable=not show_progress, leave=False) as bar,
+    ):
         for block in stream_mono(file, stream.sample_rate_hz):
+            if interrupted.is_set():
+                raise KeyboardInterrupt
             yield from stream.push(block)
             bar.set_description(f"{clock(stream.heard_s)} heard", refresh=False)
             bar.update(max(0, file.tell() - bar.n))
         yield from stream.finish()
+
+
+@contextmanager
+def noted_interrupt() -> Iterator[threading.Event]:
+    """Set an event on Ctrl-C instead of raising at once.
+
+    The decoder calls back into Python to read the file, and an exception raised inside such a call is dropped.
+    """
+    noted = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: noted.set())
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def for_people(events: list[Event], duration_s: float) -> str:
