@@ -78,14 +78,14 @@ def main() -> None:
 
 
 def record(path: Path, seconds: float, seed: int) -> None:
-    """Sounds of every class, 8 s at most, anywhere in faint noise: about one in half a minute."""
+    """Sounds of every class, 8 s at most, anywhere in faint noise: one in every 17 s, cuts or no cuts."""
     random = np.random.default_rng(seed)
     bank = [
         render(random, label, 1, 2, length_s, [(0.0, length_s)])
         for label in SOURCES
         for length_s in random.uniform(1.0, 8.0, 2)
     ]
-    block = 30 * RATE_HZ
+    block = 17 * RATE_HZ
     with soundfile.SoundFile(path, "w", RATE_HZ, 2, "PCM_16") as file:
         missing = round(seconds * RATE_HZ)
         while missing:
