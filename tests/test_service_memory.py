@@ -1,0 +1,49 @@
+"""A worker at rest hands memory back: after work, not during it, and once."""
+
+import asyncio
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sounds
+from earshot.inference.config import TimelineParams
+from earshot.service import engine as engine_module
+from earshot.service.config import ServiceParams, Settings
+from earshot.service.engine import Engine
+from service_server import running
+
+
+class NoMetrics:
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: None
+
+
+def noise(seconds: int) -> io.BytesIO:
+    return sounds.wav(sounds.noise(8000 * seconds), 8000, "PCM_16")
+
+
+def test_memory_is_handed_back_at_rest(tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work: list[int] = []
+    made = Engine(Settings(tiny_model_path, ServiceParams(), TimelineParams()), NoMetrics())  # type: ignore[arg-type]
+    monkeypatch.setattr(engine_module, "_REST_S", 0.2)
+    monkeypatch.setattr(engine_module, "give_back", lambda: at_work.append(made._waiting))
+
+    async def work_then_rest() -> None:
+        await made.classify(noise(1))
+        await asyncio.gather(*(made.classify(noise(600)) for _ in range(3)))
+        assert not at_work
+        await asyncio.sleep(1.0)
+        assert at_work == [0]
+        await made.classify(noise(1))
+        await asyncio.sleep(1.0)
+
+    asyncio.run(work_then_rest())
+    assert at_work == [0, 0]
+
+
+def test_a_worker_has_one_heap(tiny_model_path: Path, tmp_path: Path) -> None:
+    with running(tmp_path / "home", tiny_model_path, {}) as server:
+        (worker,) = server.workers()
+        assert worker.environ()["MALLOC_ARENA_MAX"] == "1"
