@@ -27,8 +27,9 @@ RATE_HZ, WINDOW_SAMPLES = 22_050, 88_200
 
 def _session(model: Path) -> onnxruntime.InferenceSession:
     with tempfile.TemporaryDirectory() as scratch:
-        dynamic = Path(scratch) / "dynamic.onnx"
-        quantize_dynamic(model, dynamic, weight_type=QuantType.QUInt8)
+        copy, dynamic = Path(scratch) / "model.onnx", Path(scratch) / "dynamic.onnx"
+        copy.write_bytes(model.read_bytes())  # the quantiser writes beside the file that it reads
+        quantize_dynamic(copy, dynamic, weight_type=QuantType.QUInt8)
         return onnxruntime.InferenceSession(str(dynamic))
 
 
