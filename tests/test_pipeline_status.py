@@ -23,6 +23,7 @@ EDITS = {
     "src/earshot/training/augment.py": {"train"},
     "src/earshot/training/models.py": {"train", "evaluate", "quantize"},
     "src/earshot/deployment/quantize.py": {"quantize"},
+    "src/earshot/deployment/rewrite.py": {"quantize"},
     "src/earshot/deployment/parity.py": {"quantize"},
     "src/earshot/inference/model.py": {"quantize"},
     "src/earshot/deployment/release.py": {"release"},

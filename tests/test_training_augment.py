@@ -70,17 +70,67 @@ def test_gain_is_one_number_a_clip_and_leaves_silence_silent(decibels):
     assert torch.equal(augment.change_gain(decibels, 0.0), decibels)
 
 
-def test_mixup_blends_clips_and_targets_with_the_same_weight(decibels):
+def test_mixup_sounds_two_clips_at_once(decibels):
     labels = torch.arange(CLIPS)
     targets = torch.eye(CLIPS)
-    mixed, blended = augment.mix(decibels, targets, alpha=0.4)
+    mixed, blended = augment.mix(decibels, targets, alpha=1.0)
     assert mixed.shape == decibels.shape
     torch.testing.assert_close(blended.sum(dim=1), torch.ones(CLIPS))
     assert torch.equal(blended.argmax(dim=1), labels)  # the larger weight is the clip's own
-    for clip, target in zip(mixed, blended, strict=True):
-        expected = (target[:, None, None] * decibels).sum(dim=0)
-        torch.testing.assert_close(clip, expected, rtol=0, atol=1e-3)
+    power = 10 ** (decibels.double() / 10)
+    levels = power.mean(dim=(1, 2), keepdim=True)
+    for label, (clip, target) in enumerate(zip(mixed, blended, strict=True)):
+        # Each clip at one level with an amplitude of its share of the target; the sum as loud as the first.
+        expected = ((target.double() ** 2)[:, None, None] * power / levels).sum(dim=0) * levels[label]
+        torch.testing.assert_close(clip.double(), 10 * expected.log10(), rtol=0, atol=1e-3)
     assert ((blended.max(dim=1).values < 0.99).sum()) > 5
+
+
+def test_silence_mixed_in_is_no_noise():
+    decibels = torch.full((2, MELS, FRAMES), -40.0)
+    decibels[1] = augment.SILENCE_DB
+    for _ in range(20):
+        mixed, targets = augment.mix(decibels, torch.eye(2), alpha=1.0)
+        assert torch.all(mixed >= augment.SILENCE_DB)
+        if targets[0, 0] == 1:
+            continue  # drawn to be mixed with itself
+        # The clip loses what its share lost, and gains nothing that can be heard from the silent one.
+        expected_db = -40 + 20 * targets[0, 0].log10()
+        torch.testing.assert_close(mixed[0], expected_db.expand(MELS, FRAMES), rtol=0, atol=0.02)
+
+
+def test_mixed_styles_lie_between_those_of_two_clips_and_what_is_heard_stays():
+    torch.manual_seed(0)
+    spread = 0.5 + torch.rand(CLIPS, MELS, 1)
+    normalised = torch.randn(CLIPS, MELS, FRAMES) * spread + torch.randn(CLIPS, MELS, 1)
+    styled = augment.mix_styles(normalised, alpha=0.4)
+    means, deviations = normalised.mean(dim=2), normalised.std(dim=2, correction=0)
+    styled_means, styled_deviations = styled.mean(dim=2), styled.std(dim=2, correction=0)
+    shapes = (normalised - means[:, :, None]) / deviations[:, :, None]
+    styled_shapes = (styled - styled_means[:, :, None]) / styled_deviations[:, :, None]
+    torch.testing.assert_close(styled_shapes, shapes, rtol=0, atol=0.01)
+    moved = 0
+    for clip in range(CLIPS):
+        # One weight moves all bands of a clip towards one other clip: collinear in means and deviations alike.
+        step = styled_means[clip] - means[clip]
+        if step.abs().max() < 1e-3:
+            continue
+        moved += 1
+        way = means - means[clip]
+        along = (way * step).sum(dim=1) / way.square().sum(dim=1).clamp(min=1e-9)
+        off = (along[:, None] * way - step).abs().max(dim=1).values
+        other = int(off.argmin())
+        assert off[other] < 1e-3
+        assert -1e-3 <= along[other] <= 1.001
+        expected = torch.lerp(deviations[clip], deviations[other], along[other])
+        torch.testing.assert_close(styled_deviations[clip], expected, rtol=0, atol=0.01)
+    assert moved > CLIPS // 3
+
+
+def test_a_style_can_be_given_to_a_constant_band():
+    normalised = torch.randn(4, MELS, FRAMES)
+    normalised[2, 5] = 0.7
+    assert torch.all(torch.isfinite(augment.mix_styles(normalised, alpha=0.4)))
 
 
 def test_masks_are_bands_of_the_mean_and_differ_between_clips():

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from earshot.features import FrontEndParams
 from earshot.params import ParamsError
 from earshot.training import checkpoint
 from earshot.training.checkpoint import Checkpoint, CheckpointError, make_model
-from earshot.training.models import Normalise
+from earshot.training.models import Normalise, RelaxedInstanceNorm
 from earshot.training.predict import predict_logits
 
 FRONT_END = FrontEndParams()
@@ -56,6 +57,21 @@ def test_compact_has_about_300_thousand_parameters():
     assert 280_000 < parameters(model) < 330_000
 
 
+def test_compact_takes_at_most_100_million_products_a_window():
+    model = make_model("compact", CLASSES, FRONT_END).eval()
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        model(decibels(1))
+    # Cells after the stem's pool, after the first block's (which comes between its convolutions), after the second's.
+    after_stem, after_first, after_second = 32 * 86, 16 * 43, 8 * 21
+    products = 9 * 16 * 64 * 173
+    products += 9 * 16 * 32 * after_stem + (9 * 32 * 32 + 16 * 32) * after_first
+    products += (9 * 32 * 64 + 9 * 64 * 64 + 32 * 64) * after_first
+    products += (9 * 64 * 128 + 9 * 128 * 128 + 64 * 128) * after_second
+    products += 128 * 10
+    assert counted.get_total_flops() == 2 * products
+    assert products < 100e6
+
+
 @pytest.mark.parametrize(("frames", "steps"), [(173, 21), (16, 2), (8, 1), (345, 43)])
 def test_compact_hears_any_length(frames, steps):
     model = make_model("compact", CLASSES, FRONT_END).eval()
@@ -100,6 +116,20 @@ def test_normalise_takes_mean_and_deviation_of_each_band():
     assert normalised.mean(dim=(0, 2)).abs().max() < 1e-4
     assert (normalised[:, heard].std(dim=(0, 2)) - 1).abs().max() < 1e-3
     assert torch.all(normalised[:, 7] == 0)
+
+
+def test_relaxed_instance_norm_takes_half_of_each_clips_own_colour_away():
+    random = np.random.default_rng(0)
+    cells = torch.from_numpy(random.normal(0, 2, (3, MELS, FRAMES)) + random.normal(0, 3, (3, MELS, 1))).float()
+    cells[1, 4] = 1.5  # a band that does not change
+    relaxed = RelaxedInstanceNorm()(cells)
+    own = cells.numpy()
+    standardised = (own - own.mean(axis=2, keepdims=True)) / (own.std(axis=2, keepdims=True) + 0.1)
+    np.testing.assert_allclose(relaxed, 0.5 * own + 0.5 * standardised, rtol=0, atol=1e-5)
+    torch.testing.assert_close(relaxed[1, 4], torch.full((FRAMES,), 0.75))
+    # A microphone's response moves whole bands: half of it is left.
+    response = torch.from_numpy(random.normal(0, 3, (1, MELS, 1))).float()
+    torch.testing.assert_close(RelaxedInstanceNorm()(cells + response), relaxed + response / 2, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("architecture", ["compact", "tutorial"])

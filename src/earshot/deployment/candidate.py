@@ -14,6 +14,7 @@ from earshot.deployment.export import export
 from earshot.deployment.parity import Parity, Scores, compare, over_budget
 from earshot.deployment.provenance import Provenance
 from earshot.deployment.quantize import choose_calibration, convolutions_left_in_float, quantize, run_logits
+from earshot.deployment.rewrite import for_int8
 from earshot.evaluation.calibration import fit_temperature
 from earshot.features import FRONT_END_VERSION, LogMel
 from earshot.files import write_json
@@ -53,7 +54,7 @@ def make_candidate(
     train, val, test = parts.part("train"), parts.part("val"), parts.part("test")
     fp32 = export(checkpoint)
     chosen = choose_calibration(train.labels, quantization.calibration_clips, seed)
-    int8 = quantize(fp32, train.features[chosen])
+    int8 = quantize(export(for_int8(checkpoint)), train.features[chosen])
     fp32_val, int8_val = run_logits(fp32, val.features), run_logits(int8, val.features)
     # Rounded as the card keeps them, so that figures and service divide by the very same number.
     temperatures = {

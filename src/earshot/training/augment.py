@@ -1,16 +1,20 @@
 """Augmentation as batched tensor operations on whichever device holds the batch; no loop over clips.
 
-All work on decibels of shape (batch, n_mels, frames), before normalisation, except `mask`. Random numbers come from
-torch's global generators, which the training loop seeds at the start of every epoch.
+All work on decibels of shape (batch, n_mels, frames), before normalisation, except `mix_styles` and `Mask`. Random
+numbers come from torch's global generators, which the training loop seeds at the start of every epoch.
 """
+
+import math
 
 import torch
 from torch import Tensor
 
 from earshot.training.config import AugmentParams
+from earshot.training.models import band_statistics
 from earshot.training.torchaudio_compat import import_torchaudio
 
 SILENCE_DB = -100.0  # the front end's floor: exactly this is digital silence, and stays so at any gain
+_QUIETEST_LEVEL = 1e-7  # mean power; a clip below it is mixed in as softly as it is, or silence would become noise
 
 
 def roll_and_crop(decibels: Tensor, frames: int, roll: bool) -> Tensor:
@@ -44,15 +48,38 @@ def change_gain(decibels: Tensor, most_db: float) -> Tensor:
 
 
 def mix(decibels: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Mixup (Zhang et al. 2018): each clip and its target blended with another's of the batch.
+    """Sound each clip together with another of the batch, and blend their targets (batch, classes).
 
-    One weight from Beta(alpha, alpha) for each clip; `targets` is (batch, classes).
+    Mixup (Zhang et al. 2018) with what microphones do: powers add, decibels do not. Both clips are brought to one mean
+    power and added with amplitudes w and 1 - w, so that the weight says how much of each is heard (between-class
+    learning: Tokozume et al. 2018); the sum has the first clip's level. w is drawn from Beta(alpha, alpha) for each
+    clip, and is the larger of the two shares.
     """
     weight = torch.distributions.Beta(alpha, alpha).sample((len(decibels),)).to(decibels.device)
     weight = torch.maximum(weight, 1 - weight)
     other = torch.randperm(len(decibels), device=decibels.device)
-    blended = torch.lerp(decibels[other], decibels, weight[:, None, None])
-    return blended, torch.lerp(targets[other], targets, weight[:, None])
+    power = (decibels * (math.log(10) / 10)).exp()
+    level = power.mean(dim=(1, 2), keepdim=True).clamp(min=_QUIETEST_LEVEL)
+    share, other_share = weight.square()[:, None, None], (1 - weight).square()[:, None, None]
+    mixed = share * power + other_share * (power * level.reciprocal())[other] * level
+    mixed_db = (10 * mixed.log10()).clamp(min=SILENCE_DB)
+    return mixed_db, torch.lerp(targets[other], targets, weight[:, None])
+
+
+def mix_styles(normalised: Tensor, alpha: float) -> Tensor:
+    """Give each clip's bands a mean and deviation between its own and those of another clip of the batch.
+
+    *Normalised* features, (batch, n_mels, frames). As if another microphone in another room had heard it; targets stay
+    (Freq-MixStyle: Schmid et al., "CP-JKU Submission to DCASE22", 2022). One weight from Beta(alpha, alpha) for each
+    clip.
+    """
+    weight = torch.distributions.Beta(alpha, alpha).sample((len(normalised), 1, 1)).to(normalised.device)
+    other = torch.randperm(len(normalised), device=normalised.device)
+    mean, deviation = band_statistics(normalised)
+    deviation = deviation + 1e-3  # a constant band stays one
+    style_mean = torch.lerp(mean[other], mean, weight)
+    style_deviation = torch.lerp(deviation[other], deviation, weight)
+    return (normalised - mean) / deviation * style_deviation + style_mean
 
 
 class Mask:

@@ -12,11 +12,13 @@ class AugmentParams:
 
     Attributes:
         mixup_alpha: of the Beta distribution that mixing weights come from (Zhang et al. 2018); 0 is no mixup.
-        mixup_probability: share of batches that are mixed.
+        mixup_probability: share of batches that are mixed, two clips sounding at once.
         mixup_off_last: share of the run, at its end, without mixup.
         roll: whether clips are rolled in time by a random shift, so that short events lie anywhere.
         mel_shift: clips move up or down by at most this many mel bands.
         gain_db: clips become louder or softer by at most this much.
+        style_alpha: as `mixup_alpha`, for mixing the band statistics of two clips (Freq-MixStyle); 0 is none.
+        style_probability: share of batches in which they are mixed.
         time_mask_frames: widest band of frames masked (SpecAugment, Park et al. 2019).
         mel_mask_bands: widest band of mel bands masked.
         masks: number of masks of each kind.
@@ -24,23 +26,26 @@ class AugmentParams:
         crop_until: share of the run, from its beginning, in which clips are cropped.
     """
 
-    mixup_alpha: float = 0.4
+    mixup_alpha: float = 1.0
     mixup_probability: float = 0.7
     mixup_off_last: float = 0.1
     roll: bool = True
     mel_shift: int = 2
-    gain_db: float = 6.0
+    gain_db: float = 20.0
+    style_alpha: float = 0.4
+    style_probability: float = 0.5
     time_mask_frames: int = 24
     mel_mask_bands: int = 8
-    masks: int = 2
+    masks: int = 1
     crop_s: float = 2.5
     crop_until: float = 0.75
 
     def __post_init__(self) -> None:
-        for name in ("mixup_probability", "mixup_off_last", "crop_until"):
+        for name in ("mixup_probability", "mixup_off_last", "style_probability", "crop_until"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParamsError(f"train.augment.{name} must be within 0 to 1, not {getattr(self, name):g}")
-        for name in ("mixup_alpha", "mel_shift", "gain_db", "time_mask_frames", "mel_mask_bands", "masks", "crop_s"):
+        not_negative = ("mixup_alpha", "mel_shift", "gain_db", "style_alpha", "time_mask_frames", "mel_mask_bands")
+        for name in (*not_negative, "masks", "crop_s"):
             if getattr(self, name) < 0:
                 raise ParamsError(f"train.augment.{name} must not be negative, not {getattr(self, name):g}")
 
@@ -54,7 +59,7 @@ class TrainParams:
         epochs: passes over the training clips; compact 60, tutorial 15.
         batch_size: clips a step; compact 64, tutorial 16.
         learning_rate: highest learning rate; compact 3e-3 (AdamW, one-cycle), tutorial 1e-3 (Adam, constant).
-        label_smoothing: compact 0.05, tutorial 0.
+        label_smoothing: compact 0.1, tutorial 0.
         dropout: before the last layer; compact 0.2, tutorial 0.3.
         weight_decay: AdamW's; compact 1e-2, tutorial none.
         device: `auto` takes cuda, then mps, then cpu.
@@ -101,7 +106,7 @@ class Recipe:
 
 _OWN_RECIPE = {
     "compact": Recipe(
-        epochs=60, batch_size=64, learning_rate=3e-3, label_smoothing=0.05, dropout=0.2, weight_decay=1e-2
+        epochs=60, batch_size=64, learning_rate=3e-3, label_smoothing=0.1, dropout=0.2, weight_decay=1e-2
     ),
     "tutorial": Recipe(
         epochs=15, batch_size=16, learning_rate=1e-3, label_smoothing=0.0, dropout=0.3, weight_decay=0.0

@@ -178,8 +178,11 @@ def _step_loss(
         mixed = settings.mixup_alpha > 0 and done < 1 - settings.mixup_off_last
         if mixed and float(torch.rand(())) < settings.mixup_probability:
             batch, targets = augment.mix(batch, targets, settings.mixup_alpha)
+        normalised = model.normalise(batch)
+        if settings.style_alpha > 0 and float(torch.rand(())) < settings.style_probability:
+            normalised = augment.mix_styles(normalised, settings.style_alpha)
         with _autocast(batch.device):
-            logits = model.logits(model.embed(mask(model.normalise(batch))))
+            logits = model.logits(model.embed(mask(normalised)))
         return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
 
     return compact_loss

@@ -4,6 +4,8 @@ Both take float32 decibels of shape (batch, n_mels, frames) and return logits (b
 deviation of the training clips are part of the network, so that nobody has to carry them beside it.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,8 +33,34 @@ class Normalise(nn.Module):
         return (decibels - self.mean) / self.deviation
 
 
+class RelaxedInstanceNorm(nn.Module):
+    """Bring each clip's mel bands half-way to zero mean and unit deviation over the clip's own time.
+
+    A microphone, a room or a level shifts whole bands of a clip alike; half of it is taken away, and half is left,
+    because it also tells sounds apart (relaxed instance frequency-wise normalisation: Kim et al., "Domain
+    Generalization with Relaxed Instance Frequency-wise Normalization for Multi-device Acoustic Scene Classification",
+    Interspeech 2022).
+    """
+
+    relaxation = 0.5  # share of the input that stays as it is
+
+    def forward(self, normalised: Tensor) -> Tensor:
+        """*Normalised* input to the same shape, (batch, n_mels, frames)."""
+        mean, deviation = band_statistics(normalised)
+        # A band that does not change, such as digital silence, is not to be divided by nothing.
+        standardised = (normalised - mean) / (deviation + 0.1)
+        return self.relaxation * normalised + (1 - self.relaxation) * standardised
+
+
+def band_statistics(normalised: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each clip's bands over its frames, each (batch, n_mels, 1)."""
+    mean = normalised.mean(dim=2, keepdim=True)
+    centred = normalised - mean
+    return mean, (centred * centred).mean(dim=2, keepdim=True).sqrt()
+
+
 class Compact(nn.Module):
-    """Residual CNN of about 300 k parameters for any length of sound.
+    """Residual CNN of about 300 k parameters and 99 million multiply-accumulates a 4 s window, for any length of sound.
 
     A 1x1 convolution over time ends it, then a mean over time. Before the mean it is `frame_logits`, one vector every 8
     frames, which say where in the window a class was heard. The 1x1 convolution is written as the matrix product that
@@ -46,8 +74,10 @@ class Compact(nn.Module):
     def __init__(self, classes: int, n_mels: int, dropout: float) -> None:
         super().__init__()
         self.normalise = Normalise(n_mels)
+        self.relax = RelaxedInstanceNorm()
         self.stem = nn.Sequential(_conv(1, 16, 3), nn.ReLU(), nn.AvgPool2d(2))
-        self.blocks = nn.Sequential(_Residual(16, 32, 2), _Residual(32, 64, 2), _Residual(64, 128, 1))
+        # The first block works on the most cells: its pool comes early, which saves a sixth of all products.
+        self.blocks = nn.Sequential(Residual(16, 32, "between"), Residual(32, 64, "after"), Residual(64, 128, "none"))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(128, classes)
 
@@ -57,7 +87,7 @@ class Compact(nn.Module):
 
     def embed(self, normalised: Tensor) -> Tensor:
         """*Normalised* input (batch, n_mels, frames) to what is heard over time, (batch, 128, frames // 8)."""
-        return self.dropout(self.blocks(self.stem(normalised[:, None])).mean(dim=2))
+        return self.dropout(self.blocks(self.stem(self.relax(normalised)[:, None])).mean(dim=2))
 
     def logits(self, embedding: Tensor) -> Tensor:
         """Logits (batch, classes): the mean of `frame_logits` over time.
@@ -106,16 +136,22 @@ def _conv(channels_in: int, channels_out: int, size: int) -> nn.Sequential:
     )
 
 
-class _Residual(nn.Module):
-    """Two 3x3 convolutions beside a 1x1 one, then an average pool."""
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside a 1x1 one. Where `pool` says, 2x2 averages follow: `between` the two, or `after`."""
 
-    def __init__(self, channels_in: int, channels_out: int, pool: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, pool: Literal["between", "after", "none"]) -> None:
         super().__init__()
         self.first = _conv(channels_in, channels_out, 3)
         self.second = _conv(channels_out, channels_out, 3)
         self.skip = _conv(channels_in, channels_out, 1)
-        self.pool = pool
+        self.between: nn.Module = nn.Identity()
+        self.after: nn.Module = nn.Identity()
+        if pool == "between":
+            self.between = nn.AvgPool2d(2)
+            self.skip.insert(0, nn.AvgPool2d(2))
+        if pool == "after":
+            self.after = nn.AvgPool2d(2)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        out = F.relu(self.second(F.relu(self.first(hidden))) + self.skip(hidden))
-        return F.avg_pool2d(out, self.pool) if self.pool > 1 else out
+        inner = self.between(F.relu(self.first(hidden)))
+        return self.after(F.relu(self.second(inner) + self.skip(hidden)))
