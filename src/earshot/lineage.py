@@ -36,7 +36,7 @@ class Card:
         dataset: name, title, licence, citation, numbers of clips and recordings, and hashes of the audited data.
         split: how clips were divided, as `earshot.datasets.split` describes it.
         params: every section of params.yaml that the model depends on, and the seed.
-        code: content hash of every source file that the stages up to this model declare.
+        code: SHA-256, its first 16 hex digits, of every source file that the stages up to this model declare.
         metrics: rounded figures on validation and test.
     """
 

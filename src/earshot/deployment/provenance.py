@@ -12,6 +12,9 @@ from earshot.hashes import hash_code
 
 STAGES = ("download", "audit", "features", "train", "quantize")  # all that a model's bytes come from
 SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "quantization")
+_CODE_HASH_DIGITS = (
+    16  # enough to tell versions of a file apart; all 64 of sixty files would be a hundredth of the model
+)
 _OF_SOURCE = ("name", "title", "licence", "citation", "url")
 
 
@@ -41,4 +44,5 @@ def gather(
     document = yaml.safe_load(params_yaml.read_text(encoding="utf-8"))
     params = {section: document[section] for section in SECTIONS if section in document}
     params["dataset"] = {key: value for key, value in params["dataset"].items() if key != "path"}
-    return Provenance(dataset, params, hash_code(STAGES, dvc_yaml))
+    code = {path: digest[:_CODE_HASH_DIGITS] for path, digest in hash_code(STAGES, dvc_yaml).items()}
+    return Provenance(dataset, params, code)
