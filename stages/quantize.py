@@ -1,5 +1,7 @@
 """Stage: export to ONNX, quantise to INT8, and judge the candidate on validation."""
 
+from pathlib import Path
+
 from earshot import params, stage
 from earshot.datasets.config import DatasetParams
 from earshot.datasets.parts import load_parts
@@ -22,6 +24,7 @@ def main() -> None:
         parts = load_parts(params.load("split", SplitParams), seed)
         made = candidate.make_candidate(
             checkpoint.load("models/checkpoint.pt"),
+            [checkpoint.load(path) for path in sorted(Path("models/judges").glob("*.pt"))],
             parts,
             gather(),
             settings,
@@ -31,7 +34,7 @@ def main() -> None:
         )
         with atomic_directory("models/candidate") as directory:
             candidate.write_candidate(made, directory)
-        clip = parts.part("val").features[0]
+        clip = parts.part("train").features[0]
         latency = {
             name: latency_ms(f"models/candidate/{file}", clip, settings.latency_runs)
             for name, file in (("fp32", FP32), ("int8", INT8))

@@ -1,16 +1,17 @@
-"""Stage: train the network; keep the epoch that is best on validation."""
+"""Stage: train the network, and its judges where no fold is left for validation."""
 
 from earshot import params, stage
 from earshot.datasets.config import DatasetParams
 from earshot.datasets.parts import load_parts
 from earshot.datasets.split import SplitParams
 from earshot.features import FrontEndParams
-from earshot.files import exclusive, write_csv, write_json
+from earshot.files import atomic_directory, exclusive, write_csv, write_json
 from earshot.training import checkpoint
 from earshot.training.config import TrainParams
-from earshot.training.loop import HISTORY_COLUMNS, Clips, fit
+from earshot.training.loop import HISTORY_COLUMNS
 from earshot.training.report import summarise
 from earshot.training.resume import state_path
+from earshot.training.validated import fit_parts
 
 FEATURES = "data/features"
 
@@ -22,19 +23,19 @@ def main() -> None:
     train = params.load("train", TrainParams)
     parts = load_parts(params.load("split", SplitParams), seed, FEATURES)
     with exclusive("train"):
-        train_part, val_part = parts.part("train"), parts.part("val")
-        result = fit(
-            Clips(train_part.features, train_part.labels),
-            Clips(val_part.features, val_part.labels),
-            parts.classes,
+        fitted = fit_parts(
+            parts,
             front_end,
             train,
             seed,
-            state_path(FEATURES, front_end, parts.split, train, seed),
+            lambda name: state_path(FEATURES, front_end, parts.split, train, seed, name=name),
         )
-        write_csv("metrics/history.csv", result.history, HISTORY_COLUMNS)
-        write_json("metrics/train.json", summarise(result, dataset.name, parts.split, len(train_part.labels)))
-        checkpoint.save(result.checkpoint, "models/checkpoint.pt")
+        write_csv("metrics/history.csv", fitted.trained.history, HISTORY_COLUMNS)
+        write_json("metrics/train.json", summarise(fitted.trained, dataset.name, parts.split))
+        with atomic_directory("models/judges") as directory:
+            for number, judge in enumerate(fitted.judges, 1):
+                checkpoint.save(judge, directory / f"{number}.pt")
+        checkpoint.save(fitted.trained.checkpoint, "models/checkpoint.pt")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class Made:
 def candidate_of(checkpoint: Checkpoint, parts: Parts, gate: GateParams) -> Candidate:
     card = dict.fromkeys(("name", "title", "licence", "citation", "url"), "x")
     provenance = Provenance({**card, "sha256": {}}, {"seed": 1}, {"stages/train.py": "0" * 64})
-    return make_candidate(checkpoint, parts, provenance, QuantizationParams(calibration_clips=30), gate, 5, 1)
+    return make_candidate(checkpoint, [], parts, provenance, QuantizationParams(calibration_clips=30), gate, 5, 1)
 
 
 @pytest.fixture(scope="module", params=["compact", "tutorial"])

@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from earshot.datasets.parts import load_parts
+from earshot.datasets.split import SplitParams
+from earshot.training import checkpoint
+from earshot.training.predict import predict_logits
 from small_project import BAD, ran
 
 
@@ -21,6 +25,26 @@ def test_an_experiment_changes_the_metrics_and_the_diff_shows_it(small_project):
     assert changes["metrics/train.json"]["epochs"] == {"old": 6, "new": 1, "diff": -5}
     assert "nll" in changes["metrics/evaluation.json"]
     assert "temperature" in changes["metrics/quantization.json"]
+
+
+def test_without_a_validation_fold_the_gate_hears_networks_that_never_heard_the_clips(small_project):
+    project = small_project.copy("out-of-fold")
+    project.set_param("split.val_folds", "out_of_fold")
+    project.dvc("repro")
+    card = project.json("models/model.json")
+    split = SplitParams(val_folds="out_of_fold")
+    parts = load_parts(split, card["params"]["seed"], project.root / "data/features")
+    judges = [checkpoint.load(path) for path in sorted((project.root / "models/judges").glob("*.pt"))]
+    right = [
+        predict_logits(judge.model, fold.held.features).argmax(axis=1) == fold.held.labels
+        for judge, fold in zip(judges, parts.validations, strict=True)
+    ]
+    assert sum(map(len, right)) == len(parts.part("train").labels) > 40
+    judged = project.json("metrics/quantization.json")["gate"]
+    assert judged["fp32_accuracy"] == pytest.approx(np.concatenate(right).mean(), abs=0.025)  # a clip on the border
+    assert (card["split"]["val_folds"], card["split"]["inner_folds"]) == ("out_of_fold", 4)
+    assert card["split"]["val"] == card["split"]["train"]
+    assert card["split"]["train"]["clips"] == project.json("metrics/train.json")["train_clips"]
 
 
 @pytest.mark.parametrize("key", ["train.epoch", "trian.epochs"])

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from earshot.datasets.folds import carve, fold_count, make_folds
-from earshot.datasets.split import SplitParams, assign, describe, leaks, shared_recordings
+from earshot.datasets.split import SplitParams, assign, describe, inner_folds, leaks, shared_recordings
 from earshot.datasets.table import DatasetError, make_table
 from earshot.params import ParamsError, build
 
@@ -54,14 +54,46 @@ def test_val_fraction_overrides_val_folds_and_carves_by_recording():
         assert (group["part"] == "val").sum() / (group["part"] != "test").sum() == pytest.approx(0.2, abs=0.03)
 
 
-def test_two_folds_leave_validation_to_be_carved():
-    table = clips(folds=2, recordings=8)
+@pytest.mark.parametrize("folds", [2, 3, 4])
+def test_fewer_than_five_folds_give_none_away_for_validation(folds):
+    table = clips(folds=folds, recordings=8)
     params = SplitParams()
     parts = assign(table, params, seed=0)
-    assert folds_in(table, parts, "test") == [2]
-    assert folds_in(table, parts, "val") == folds_in(table, parts, "train") == [1]
-    assert leaks(table, parts) == []
-    assert describe(table, parts, params)["val_folds"] is None
+    assert folds_in(table, parts, "test") == [folds]
+    assert folds_in(table, parts, "val") == []
+    assert folds_in(table, parts, "train") == list(range(1, folds))
+    inner = inner_folds(table, parts, seed=0)
+    assert np.array_equal(inner > 0, parts == "train")
+    held = table.assign(inner=inner)[inner > 0]
+    assert held.groupby("recording")["inner"].nunique().max() == 1
+    assert (held.groupby("inner")["label"].nunique() == 3).all()
+    told = describe(table, parts, params, inner)
+    assert (told["val_folds"], told["inner_folds"]) == ("out_of_fold", 4)
+    assert told["val"] == told["train"]
+
+
+def test_out_of_fold_can_be_asked_for_and_a_fold_too():
+    table = clips()
+    parts = assign(table, SplitParams(val_folds="out_of_fold"), seed=0)
+    assert folds_in(table, parts, "train") == [1, 2, 3, 4]
+    parts = assign(clips(folds=3), SplitParams(val_folds=(1,)), seed=0)
+    assert not inner_folds(clips(folds=3), parts, seed=0).any()
+
+
+def test_a_class_of_one_recording_is_not_judged_by_networks_that_never_heard_it():
+    table = clips(folds=3, recordings=4)
+    table = table[(table["label"] != "siren") | (table["fold"] == 3) | (table["recording"] == "siren1-0")]
+    table = table.reset_index(drop=True)
+    parts = assign(table, SplitParams(), seed=0)
+    inner = inner_folds(table, parts, seed=0)
+    assert set(table["label"][(inner == 0) & (parts == "train")]) == {"siren"}
+    assert set(table["label"][inner > 0]) == {"dog", "drill"}
+
+
+def test_nothing_to_hold_out_is_an_error():
+    table = clips(folds=2, recordings=1)
+    with pytest.raises(DatasetError, match="no class has two recordings to train on"):
+        inner_folds(table, assign(table, SplitParams(), seed=0), seed=0)
 
 
 def test_carving_follows_the_seed():

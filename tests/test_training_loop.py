@@ -91,8 +91,8 @@ def test_history_tells_what_the_checkpoint_does(uninterrupted):
     assert list(trained.history[0]) == HISTORY_COLUMNS
     # Of four epochs only the last is without mixup, and only such a one may be chosen.
     assert trained.best_epoch == 4
-    split = {"strategy": "folds", "val": {"clips": 48}}
-    figures = summarise(trained, "folder", split, 64)
+    split = {"strategy": "folds", "train": {"clips": 64}, "val": {"clips": 48}}
+    figures = summarise(trained, "folder", split)
     assert (figures["best_epoch"], figures["epochs"]) == (trained.best_epoch, 4)
     assert figures["val_accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
     assert figures["parameters"] == sum(p.numel() for p in trained.checkpoint.model.parameters())

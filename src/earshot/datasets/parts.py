@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from earshot.datasets.cache import open_cache
-from earshot.datasets.split import SplitParams, assign, describe
+from earshot.datasets.split import SplitParams, assign, describe, inner_folds
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,15 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """Clips to train on, clips that judge what was trained, and the number of the inner fold, or None."""
+
+    train: Part
+    held: Part
+    inner_fold: int | None = None
+
+
+@dataclass(frozen=True)
 class Parts:
     """All clips and their division.
 
@@ -35,6 +44,8 @@ class Parts:
         clips: the whole table.
         assignment: (clips,) str, the part of each.
         split: the division in words and numbers, for metrics and lineage.
+        inner: (clips,) int, the inner fold that holds out each training clip, where no clip's part is `val`; 0 for the
+            others. None where some are.
     """
 
     classes: tuple[str, ...]
@@ -42,10 +53,24 @@ class Parts:
     assignment: np.ndarray
     split: dict[str, Any]
     _features: np.ndarray
+    inner: np.ndarray | None = None
 
     def part(self, name: Literal["train", "val", "test"]) -> Part:
         """The clips of one part, their features read into memory."""
-        rows = np.flatnonzero(self.assignment == name)
+        return self._rows(self.assignment == name)
+
+    @property
+    def validations(self) -> "list[Validation]":
+        """What to choose by: the val part against the train part, or each inner fold against the other ones."""
+        if self.inner is None:
+            return [Validation(self.part("train"), self.part("val"))]
+        train = self.assignment == "train"
+        folds = sorted(set(self.inner[self.inner > 0].tolist()))
+        held = [(fold, self.inner == fold) for fold in folds]
+        return [Validation(self._rows(train & (self.inner != fold)), self._rows(rows), fold) for fold, rows in held]
+
+    def _rows(self, chosen: np.ndarray) -> Part:
+        rows = np.flatnonzero(chosen)
         clips = self.clips.iloc[rows].reset_index(drop=True)
         labels = np.array([self.classes.index(label) for label in clips["label"]], np.int64)
         return Part(np.ascontiguousarray(self._features[rows]), labels, clips)
@@ -60,4 +85,5 @@ def load_parts(params: SplitParams, seed: int, directory: str | Path = "data/fea
     features, clips = open_cache(Path(directory))
     assignment = assign(clips, params, seed)
     classes = tuple(sorted(set(clips["label"])))
-    return Parts(classes, clips, assignment, describe(clips, assignment, params), features)
+    inner = None if (assignment == "val").any() else inner_folds(clips, assignment, seed)
+    return Parts(classes, clips, assignment, describe(clips, assignment, params, inner), features, inner)

@@ -7,11 +7,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from earshot.datasets.folds import carve
+from earshot.datasets.folds import carve, make_folds
 from earshot.datasets.table import DatasetError
 
 PARTS = ("train", "val", "test")
-DEFAULT_VAL_FRACTION = 0.15  # of the clips not in test, where no fold is left for validation
+DEFAULT_VAL_FRACTION = 0.15  # of the clips not in test, for `random`
+MIN_FOLDS_FOR_VAL = 5  # with fewer, a fold is too much to give away and too little to choose by
+INNER_FOLDS = 4
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,10 @@ class SplitParams:
         strategy: `folds` keeps every recording on one side. `random` deals out clips, as many tutorials do; it leaks
             recordings into the test and exists to show by how much that flatters.
         test_folds: folds to test on; `auto` is the last one. Only for `folds`.
-        val_folds: folds to validate on; `auto` is the one before the test folds, or a carved part where too few folds
-            are left. Only for `folds`.
+        val_folds: folds to validate on. `out_of_fold` gives none away: four networks are trained beside the one that is
+            kept, each without a quarter of the training recordings, and validation is what they say of those. `auto`
+            is the fold before the test folds, or `out_of_fold` where there are fewer than five folds. Only for
+            `folds`.
         val_fraction: carve validation out of the folds that are not tested instead, by recording and stratified by
             class; 0 to 1, of the clips not in test. Overrides `val_folds`.
         test_fraction: share of clips to test on, 0 to 1. Only for `random`.
@@ -31,7 +35,7 @@ class SplitParams:
 
     strategy: Literal["folds", "random"] = "folds"
     test_folds: Literal["auto"] | tuple[int, ...] = "auto"
-    val_folds: Literal["auto"] | tuple[int, ...] = "auto"
+    val_folds: Literal["auto", "out_of_fold"] | tuple[int, ...] = "auto"
     val_fraction: float | None = None
     test_fraction: float = 0.2
 
@@ -54,14 +58,14 @@ def assign(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:
         seed: for carving and for the random strategy; folds alone do not depend on it.
 
     Returns:
-        str array, one of `PARTS` for each row of `clips`.
+        str array, one of `PARTS` for each row of `clips`; none is `val` where validation is out of fold.
 
     Raises:
         DatasetError: a fold that does not exist or is used twice, a part with no clips, a class that has none to
             train on, or (strategy `folds`) a recording with clips of one class in more than one part.
     """
     parts = _by_clip(clips, params, seed) if params.strategy == "random" else _by_fold(clips, params, seed)
-    for part in PARTS:
+    for part in ("train", "test"):
         if not (parts == part).any():
             raise DatasetError(f"the {part} part of the split is empty; change the split section of params.yaml")
     unseen = sorted(set(clips["label"]) - set(clips["label"][parts == "train"]))
@@ -78,6 +82,31 @@ def assign(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:
             "recording the same fold, or leave the folds out so that they are made by recording"
         )
     return parts
+
+
+def inner_folds(clips: pd.DataFrame, parts: np.ndarray, seed: int) -> np.ndarray:
+    """Where validation is out of fold: which inner fold holds out each training clip, by recording.
+
+    Returns:
+        int64 array, 1 to `INNER_FOLDS` for clips that are held out once, else 0: clips of a class all of whose other
+        recordings are held out with them would be judged by a network that never heard the class.
+    """
+    inner = np.zeros(len(clips), np.int64)
+    if (parts == "val").any():
+        return inner
+    rows = np.flatnonzero(parts == "train")
+    labels, recordings = clips["label"].to_numpy()[rows], clips["recording"].to_numpy()[rows]
+    folds = make_folds(labels.tolist(), recordings.tolist(), INNER_FOLDS, seed)
+    for fold in range(1, INNER_FOLDS + 1):
+        known = np.unique(labels[folds != fold])
+        held = (folds == fold) & np.isin(labels, known)
+        inner[rows[held]] = fold
+    if not inner.any():
+        raise DatasetError(
+            "no class has two recordings to train on, so nothing can be held out to validate on; add recordings, or "
+            "name those that clips were cut from in a `recording` column"
+        )
+    return inner
 
 
 def leaks(clips: pd.DataFrame, parts: np.ndarray) -> list[tuple[str, str]]:
@@ -102,9 +131,12 @@ def shared_recordings(clips: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def describe(clips: pd.DataFrame, parts: np.ndarray, params: SplitParams) -> dict[str, Any]:
+def describe(
+    clips: pd.DataFrame, parts: np.ndarray, params: SplitParams, inner: np.ndarray | None = None
+) -> dict[str, Any]:
     """The split as plain JSON-able values, for metrics and lineage.
 
+    `inner` is that of `inner_folds`, where validation is out of fold: its clips are then training clips too.
     `test_clips_of_known_recordings` counts test clips whose recording and class also occur outside the test.
     """
     folds = clips["fold"].to_numpy()
@@ -112,17 +144,21 @@ def describe(clips: pd.DataFrame, parts: np.ndarray, params: SplitParams) -> dic
     known = set(zip(clips["recording"][~in_test], clips["label"][~in_test], strict=True))
     pairs = zip(clips["recording"][in_test], clips["label"][in_test], strict=True)
     value: dict[str, Any] = {"strategy": params.strategy}
-    if params.strategy == "folds":
-        carved = bool(set(folds[parts == "val"]) & set(folds[parts == "train"]))
-        value["test_folds"] = sorted(set(folds[in_test].tolist()))
-        value["val_folds"] = None if carved else sorted(set(folds[parts == "val"].tolist()))
-        value["val_fraction"] = (params.val_fraction or DEFAULT_VAL_FRACTION) if carved else None
-    else:
+    validated = parts == "val"
+    if params.strategy == "random":
         value["test_fraction"] = params.test_fraction
         value["val_fraction"] = params.val_fraction or DEFAULT_VAL_FRACTION
-    for part in PARTS:
-        chosen = clips[parts == part]
-        value[part] = {"clips": len(chosen), "recordings": int(chosen["recording"].nunique())}
+    else:
+        value["test_folds"] = sorted(set(folds[in_test].tolist()))
+        if inner is not None and not validated.any():
+            validated = inner > 0
+            value.update(val_folds="out_of_fold", val_fraction=None, inner_folds=len(set(inner[validated].tolist())))
+        elif params.val_fraction is not None:
+            value.update(val_folds=None, val_fraction=params.val_fraction)
+        else:
+            value.update(val_folds=sorted(set(folds[validated].tolist())), val_fraction=None)
+    for part, rows in (("train", parts == "train"), ("val", validated), ("test", in_test)):
+        value[part] = {"clips": int(rows.sum()), "recordings": int(clips["recording"][rows].nunique())}
     value["test_clips_of_known_recordings"] = sum(pair in known for pair in pairs)
     return value
 
@@ -140,22 +176,19 @@ def _by_fold(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:
         raise DatasetError(f"split.test_folds takes every fold ({existing}); leave some to train on")
     parts = np.where(np.isin(folds, test), "test", "train").astype("<U5")
     given = _existing(params.val_folds, existing, "val_folds")
-    if params.val_fraction is None and given is not None:
+    if params.val_fraction is not None:
+        outside = np.flatnonzero(parts == "train")
+        chosen = carve(
+            clips["label"].iloc[outside].tolist(), clips["recording"].iloc[outside].tolist(), params.val_fraction, seed
+        )
+        parts[outside[chosen]] = "val"
+    elif given is not None:
         both = sorted(set(given) & set(test))
         if both:
             raise DatasetError(f"fold {both[0]} is in both split.test_folds and split.val_folds; a fold has one use")
         parts[np.isin(folds, given)] = "val"
-    elif params.val_fraction is None and len(rest) > 1:
+    elif params.val_folds == "auto" and len(existing) >= MIN_FOLDS_FOR_VAL and len(rest) > 1:
         parts[folds == _before(test[0], existing, rest)] = "val"
-    else:
-        outside = np.flatnonzero(parts == "train")
-        chosen = carve(
-            clips["label"].iloc[outside].tolist(),
-            clips["recording"].iloc[outside].tolist(),
-            params.val_fraction or DEFAULT_VAL_FRACTION,
-            seed,
-        )
-        parts[outside[chosen]] = "val"
     return parts
 
 

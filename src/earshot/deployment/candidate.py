@@ -1,6 +1,7 @@
 """From a checkpoint to a candidate for release: two ONNX files, each with its card, and the gate's verdict."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Candidate:
 
 def make_candidate(
     checkpoint: Checkpoint,
+    judges: Sequence[Checkpoint],
     parts: Parts,
     provenance: Provenance,
     quantization: QuantizationParams,
@@ -48,26 +50,41 @@ def make_candidate(
 ) -> Candidate:
     """Export, quantise, fit the temperature of each file, compare them, and judge.
 
-    The INT8 ranges come from training clips, temperatures and the judgement from validation clips. Test clips are
-    looked at last and decide nothing.
+    The INT8 ranges come from training clips, temperatures and the judgement from validation: from the val part, or,
+    where there is none, from what `judges`, one for each inner fold of `parts`, say of clips that they never heard.
+    Each judge is exported and quantised as the network itself is. Test clips are looked at last and decide nothing.
     """
-    train, val, test = parts.part("train"), parts.part("val"), parts.part("test")
-    fp32 = export(checkpoint)
-    chosen = choose_calibration(train.labels, quantization.calibration_clips, seed)
-    int8 = quantize(export(for_int8(checkpoint)), train.features[chosen])
-    fp32_val, int8_val = run_logits(fp32, val.features), run_logits(int8, val.features)
+
+    def convert(network: Checkpoint, train: Part) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+        chosen = choose_calibration(train.labels, quantization.calibration_clips, seed)
+        return export(network), quantize(export(for_int8(network)), train.features[chosen])
+
+    train, test = parts.part("train"), parts.part("test")
+    fp32, int8 = convert(checkpoint, train)
+    folds = parts.validations
+    asked = (
+        [(fp32, int8)]
+        if parts.inner is None
+        else [convert(judge, fold.train) for judge, fold in zip(judges, folds, strict=True)]
+    )
+    val_labels = np.concatenate([fold.held.labels for fold in folds])
+    fp32_val, int8_val = (
+        np.concatenate([run_logits(files[which], fold.held.features) for files, fold in zip(asked, folds, strict=True)])
+        for which in (0, 1)
+    )
     # Rounded as the card keeps them, so that figures and service divide by the very same number.
     temperatures = {
-        name: round(fit_temperature(logits, val.labels), 6) for name, logits in (("fp32", fp32_val), ("int8", int8_val))
+        name: round(fit_temperature(logits, val_labels), 6) for name, logits in (("fp32", fp32_val), ("int8", int8_val))
     }
 
-    def parity(part: Part, fp32_logits: np.ndarray, int8_logits: np.ndarray) -> Parity:
+    def parity(labels: np.ndarray, fp32_logits: np.ndarray, int8_logits: np.ndarray) -> Parity:
         scores = (Scores(fp32_logits, temperatures["fp32"]), Scores(int8_logits, temperatures["int8"]))
-        return compare(*scores, part.labels, parts.classes, bins)
+        return compare(*scores, labels, parts.classes, bins)
 
-    val_parity = parity(val, fp32_val, int8_val)
-    test_parity = parity(test, run_logits(fp32, test.features), run_logits(int8, test.features))
-    difference = float(np.abs(predict_logits(checkpoint.model, val.features) - fp32_val).max())
+    val_parity = parity(val_labels, fp32_val, int8_val)
+    test_parity = parity(test.labels, run_logits(fp32, test.features), run_logits(int8, test.features))
+    held = folds[0].held.features
+    difference = float(np.abs(predict_logits(checkpoint.model, held) - run_logits(fp32, held)).max())
     left = convolutions_left_in_float(int8)
 
     card = Card(

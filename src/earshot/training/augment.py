@@ -5,16 +5,57 @@ numbers come from torch's global generators, which the training loop seeds at th
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from earshot.features import FrontEndParams
 from earshot.training.config import AugmentParams
 from earshot.training.models import band_statistics
 from earshot.training.torchaudio_compat import import_torchaudio
 
 SILENCE_DB = -100.0  # the front end's floor: exactly this is digital silence, and stays so at any gain
 _QUIETEST_LEVEL = 1e-7  # mean power; a clip below it is mixed in as softly as it is, or silence would become noise
+
+
+class Augmentation:
+    """Everything a training batch goes through, from the cache's decibels to what the network's layers are given."""
+
+    def __init__(self, params: AugmentParams, front_end: FrontEndParams, classes: int, least_frames: int) -> None:
+        """Crops are of `params.crop_s` and at least `least_frames` frames; targets have `classes` columns."""
+        self._params = params
+        self._frames = front_end.window_frames
+        self._crop_frames = self._frames
+        if params.crop_s > 0:
+            self._crop_frames = min(self._frames, max(least_frames, round(params.crop_s / front_end.hop_s)))
+        self._classes = classes
+        self._mask = Mask(params)
+
+    def __call__(
+        self, decibels: Tensor, labels: Tensor, done: float, normalise: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Normalised and changed input, float32 (batch, n_mels, frames), and its targets (batch, classes).
+
+        Args:
+            decibels: float16 (batch, n_mels, window_frames).
+            labels: int64 (batch,).
+            done: share of the run that is over, 0 to 1.
+            normalise: decibels to normalised features.
+        """
+        params = self._params
+        frames = self._crop_frames if done < params.crop_until else self._frames
+        batch = roll_and_crop(decibels, frames, params.roll).float()
+        batch = change_gain(shift_mels(batch, params.mel_shift), params.gain_db)
+        targets = F.one_hot(labels, self._classes).float()
+        mixed = params.mixup_alpha > 0 and done < 1 - params.mixup_off_last
+        if mixed and float(torch.rand(())) < params.mixup_probability:
+            batch, targets = mix(batch, targets, params.mixup_alpha)
+        batch = normalise(batch)
+        if params.style_alpha > 0 and float(torch.rand(())) < params.style_probability:
+            batch = mix_styles(batch, params.style_alpha)
+        return self._mask(batch), targets
 
 
 def roll_and_crop(decibels: Tensor, frames: int, roll: bool) -> Tensor:

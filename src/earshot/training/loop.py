@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from earshot.files import atomic_file
 from earshot.progress import progress as progress_bar
 from earshot.training import augment
 from earshot.training.checkpoint import Checkpoint, make_model
-from earshot.training.config import AugmentParams, TrainParams
+from earshot.training.config import TrainParams
 from earshot.training.models import Compact, Tutorial
 from earshot.training.predict import predict_logits
 
@@ -42,7 +42,7 @@ class Clips:
 
 @dataclass(frozen=True)
 class Trained:
-    """The best epoch's network and the history of all: one row an epoch, keys `HISTORY_COLUMNS`."""
+    """The chosen epoch's network and the history of all: one row an epoch, keys `HISTORY_COLUMNS`."""
 
     checkpoint: Checkpoint
     best_epoch: int
@@ -51,15 +51,20 @@ class Trained:
 
 def fit(
     train: Clips,
-    val: Clips,
+    val: Clips | None,
     classes: tuple[str, ...],
     front_end: FrontEndParams,
     params: TrainParams,
     seed: int,
     state_path: Path | None = None,
     progress: bool = True,
+    keep: Literal["best", "last"] = "best",
+    title: str = "",
 ) -> Trained:
     """Train a network on `train`; keep the settled epoch with the best accuracy on `val` (ties: the lowest loss).
+
+    With `keep` "last" it is the last epoch, whatever `val` says; without `val` there is no other, and the history has
+    no validation. `title` stands beside the progress bar.
 
     With `state_path`, the state of every finished epoch is written there, and a run that finds one goes on from it.
     The caller makes sure that the state belongs to the same data, parameters and code.
@@ -97,7 +102,7 @@ def fit(
         range(len(history) + 1, recipe.epochs + 1),
         initial=len(history),
         total=recipe.epochs,
-        desc=f"train {params.model}",
+        desc=f"train {params.model} {title}".rstrip(),
         unit="epoch",
         disable=not progress,
     )
@@ -114,25 +119,31 @@ def fit(
             if scheduler is not None:
                 scheduler.step()
             total += float(loss.detach()) * len(batch)
-        row = {"epoch": epoch, "train_loss": total / len(features), **_validate(model, val)}
+        row = {"epoch": epoch, "train_loss": total / len(features), **({} if val is None else _validate(model, val))}
         row["learning_rate"] = learning_rate
         if not all(np.isfinite(value) for value in row.values()):
             raise TrainingError(
                 f"the loss is not finite in epoch {epoch}: lower train.learning_rate (now {recipe.learning_rate:g})"
             )
         history.append(row)
-        settled = epoch >= _first_settled_epoch(params)
-        if settled and (
-            not best or (row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"])
-        ):
+        if epoch == recipe.epochs if keep == "last" or val is None else _better(row, best, params):
             weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
             best = {**row, "weights": weights}
-        bar.set_postfix(loss=f"{row['train_loss']:.3f}", val_acc=f"{row['val_accuracy']:.3f}")
+        shown = {"loss": f"{row['train_loss']:.3f}"}
+        if val is not None:
+            shown["val_acc"] = f"{row['val_accuracy']:.3f}"
+        bar.set_postfix(shown, refresh=False)
         _save_state(state_path, model, optimizer, scheduler, history, best)
 
     final = make_model(params.model, len(classes), front_end)
     final.load_state_dict(best["weights"])
     return Trained(Checkpoint(final.eval(), params.model, classes, front_end), int(best["epoch"]), history)
+
+
+def _better(row: dict[str, float], best: dict[str, Any], params: TrainParams) -> bool:
+    if row["epoch"] < _first_settled_epoch(params):
+        return False
+    return not best or (row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"])
 
 
 def _first_settled_epoch(params: TrainParams) -> int:
@@ -164,25 +175,12 @@ def _step_loss(
 
         return tutorial_loss
 
-    settings: AugmentParams = params.augment
-    mask = augment.Mask(settings)
-    crop_frames = front_end.window_frames
-    if settings.crop_s > 0:
-        crop_frames = min(crop_frames, max(Compact.frame_stride, round(settings.crop_s / front_end.hop_s)))
+    augmentation = augment.Augmentation(params.augment, front_end, classes, Compact.frame_stride)
 
     def compact_loss(decibels: Tensor, labels: Tensor, done: float) -> Tensor:
-        frames = crop_frames if done < settings.crop_until else front_end.window_frames
-        batch = augment.roll_and_crop(decibels, frames, settings.roll).float()
-        batch = augment.change_gain(augment.shift_mels(batch, settings.mel_shift), settings.gain_db)
-        targets = F.one_hot(labels, classes).float()
-        mixed = settings.mixup_alpha > 0 and done < 1 - settings.mixup_off_last
-        if mixed and float(torch.rand(())) < settings.mixup_probability:
-            batch, targets = augment.mix(batch, targets, settings.mixup_alpha)
-        normalised = model.normalise(batch)
-        if settings.style_alpha > 0 and float(torch.rand(())) < settings.style_probability:
-            normalised = augment.mix_styles(normalised, settings.style_alpha)
+        batch, targets = augmentation(decibels, labels, done, model.normalise)
         with _autocast(batch.device):
-            logits = model.logits(model.embed(mask(normalised)))
+            logits = model.logits(model.embed(batch))
         return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
 
     return compact_loss

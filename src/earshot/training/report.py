@@ -5,15 +5,15 @@ from typing import Any
 from earshot.training.loop import Trained
 
 
-def summarise(result: Trained, dataset: str, split: dict[str, Any], train_clips: int) -> dict[str, Any]:
-    """Figures of the best epoch, and the size of what was trained. Losses are in nats."""
+def summarise(result: Trained, dataset: str, split: dict[str, Any]) -> dict[str, Any]:
+    """Figures of the chosen epoch, and the size of what was trained. Losses are in nats."""
     best = result.history[result.best_epoch - 1]
     return {
         "dataset": dataset,
         "model": result.checkpoint.architecture,
         "split": split["strategy"],
         "parameters": sum(weights.numel() for weights in result.checkpoint.model.parameters()),
-        "train_clips": train_clips,
+        "train_clips": split["train"]["clips"],
         "val_clips": split["val"]["clips"],
         "epochs": len(result.history),
         "best_epoch": result.best_epoch,

@@ -22,8 +22,9 @@ def state_path(
     params: TrainParams,
     seed: int,
     state_dir: str | Path = STATE_DIR,
+    name: str = "state",
 ) -> Path:
-    """The file for the state of exactly this run: these inputs, parameters, code, torch and threads.
+    """The file `name` for the state of exactly this run: these inputs, parameters, code, torch and threads.
 
     The directories of all but the latest `KEEP_RUNS` runs are deleted.
     """
@@ -46,4 +47,4 @@ def state_path(
     run.touch()
     for old in sorted(root.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEEP_RUNS]:
         shutil.rmtree(old, ignore_errors=True)
-    return run / "state.pt"
+    return run / f"{name}.pt"

@@ -1,0 +1,245 @@
+"""The compact network beside its peers on real recordings, each test fold in turn.
+
+    python benchmarks/peers/run.py --data DIR --folds 1 2 3 --json benchmarks/peers/results.json
+
+- compact: this project's network and recipe; temperature and INT8 file as the pipeline makes them, out of fold
+- tutorial: the network of the tutorial
+- sb_cnn: SB-CNN (Salamon and Bello 2017) as published
+- sb_cnn_augmented: the same with this project's augmentation, and Adam
+
+The training recordings of a test fold are divided into four inner folds by recording, for all alike. A peer's learning
+rate is the one of three with the best accuracy on the first two of them; it is then trained on all training clips, as
+the compact network is. Test clips are predicted once, by the final networks, and choose nothing. Goes on where it
+stopped: every training's predictions are kept under .earshot/peers.
+"""
+
+import argparse
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from networks import PEERS, train
+from sklearn.metrics import roc_auc_score
+
+from earshot.datasets import urbansound8k
+from earshot.datasets.extract import build
+from earshot.datasets.parts import Parts, load_parts
+from earshot.datasets.split import SplitParams
+from earshot.deployment.candidate import make_candidate
+from earshot.deployment.config import GateParams, QuantizationParams
+from earshot.deployment.provenance import Provenance
+from earshot.deployment.quantize import run_logits
+from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
+from earshot.evaluation.calibration import brier_score, negative_log_likelihood, reliability
+from earshot.features import FrontEndParams
+from earshot.files import STATE_DIR, atomic_file, write_json
+from earshot.inference.scores import softmax
+from earshot.training.config import TrainParams
+from earshot.training.loop import Clips
+from earshot.training.predict import predict_logits
+from earshot.training.validated import fit_parts
+
+FRONT_END = FrontEndParams()
+WORK = Path(STATE_DIR) / "peers"
+SPLIT_SEED = 0
+CHOOSING_FOLDS = 2  # of four
+PLAIN = Provenance(
+    {**dict.fromkeys(("name", "title", "licence", "citation", "url"), "benchmark"), "sha256": {}}, {}, {}
+)
+
+
+def main() -> None:
+    """Train what is not there yet, in two processes, then pool and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a copy of UrbanSound8K, whole or partial")
+    parser.add_argument("--folds", type=int, nargs="+", required=True, help="test folds, in turn")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="of the trainings (default: 1 2)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes, of a thread each")
+    parser.add_argument("--json", type=Path, required=True, help="file for the results")
+    arguments = parser.parse_args()
+    features = _features(arguments.data)
+    _run(_compact_jobs(features, arguments.folds, arguments.seeds), arguments.workers)
+    _run(_choosing_jobs(features, arguments.folds), arguments.workers)
+    chosen = {(name, fold): _chosen(features, name, fold) for name in PEERS for fold in arguments.folds}
+    _run(_peer_jobs(features, chosen, arguments.seeds), arguments.workers)
+    results = _compare(features, arguments.folds, arguments.seeds)
+    results["learning_rates"] = {f"{name}, test fold {fold}": rate for (name, fold), rate in chosen.items()}
+    write_json(arguments.json, results)
+    print(json.dumps(results, indent=2))
+
+
+Job = tuple[Path, Callable[[], dict[str, np.ndarray]]]
+
+
+def _compact_jobs(features: Path, folds: list[int], seeds: list[int]) -> list[Job]:
+    return [(_path("compact", fold, seed), partial(_compact, features, fold, seed)) for fold in folds for seed in seeds]
+
+
+def _choosing_jobs(features: Path, folds: list[int]) -> list[Job]:
+    return [
+        (_path(name, fold, f"inner{inner}-{rate:g}"), partial(_choose, features, name, fold, inner, rate))
+        for fold in folds
+        for name, peer in PEERS.items()
+        for inner in range(CHOOSING_FOLDS)
+        for rate in peer.learning_rates
+    ]
+
+
+def _peer_jobs(features: Path, chosen: dict[tuple[str, int], float], seeds: list[int]) -> list[Job]:
+    return [
+        (_path(name, fold, seed), partial(_peer, features, name, fold, rate, seed))
+        for (name, fold), rate in chosen.items()
+        for seed in seeds
+    ]
+
+
+def _run(jobs: list[Job], workers: int) -> None:
+    waiting = [(path, work) for path, work in jobs if not _finished(path)]
+    with ProcessPoolExecutor(workers) as pool:
+        running = {pool.submit(_kept, path, work): path for path, work in waiting}
+        for number, done in enumerate(as_completed(running), 1):
+            done.result()
+            print(f"{number} of {len(waiting)}: {running[done].stem}", flush=True)
+
+
+def _kept(path: Path, work: Callable[[], dict[str, np.ndarray]]) -> None:
+    torch.set_num_threads(1)
+    outcome = work()
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **outcome)  # type: ignore[arg-type]  # its stubs take no mapping of arrays
+
+
+def _finished(path: Path) -> bool:
+    return path.exists() and zipfile.is_zipfile(path)
+
+
+def _path(name: str, fold: int, what: object) -> Path:
+    return WORK / f"{name}-fold{fold}-{what}.npz"
+
+
+def _features(data: Path) -> Path:
+    target = WORK / "features"
+    if not target.exists():
+        clips = urbansound8k.index(data).clips
+        clips = clips[[(data / path).is_file() for path in clips["path"]]].reset_index(drop=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        build(clips, data, FRONT_END, target)
+    return target
+
+
+def _parts(features: Path, fold: int) -> Parts:
+    return load_parts(SplitParams(test_folds=(fold,), val_folds="out_of_fold"), SPLIT_SEED, features)
+
+
+def _compact(features: Path, fold: int, seed: int) -> dict[str, np.ndarray]:
+    parts = _parts(features, fold)
+    state = WORK / f"state-fold{fold}-{seed}"
+    state.mkdir(parents=True, exist_ok=True)
+    fitted = fit_parts(parts, FRONT_END, TrainParams(), seed, lambda name: state / f"{name}.pt", progress=False)
+    made = make_candidate(
+        fitted.trained.checkpoint, fitted.judges, parts, PLAIN, QuantizationParams(), GateParams(), 10, seed
+    )
+    test = parts.part("test").features
+    fp32, int8 = (run_logits(onnx.load_from_string(content), test) for content in (made.fp32, made.int8))
+    temperature, size = np.array(made.int8_card.temperature), np.array(len(made.int8))
+    return {"logits": fp32, "int8": int8, "temperature": temperature, "int8_bytes": size}
+
+
+def _choose(features: Path, name: str, fold: int, inner: int, rate: float) -> dict[str, np.ndarray]:
+    parts = _parts(features, fold)
+    judged = parts.validations[inner]
+    clips = Clips(judged.train.features, judged.train.labels)
+    network = train(PEERS[name], rate, clips, len(parts.classes), FRONT_END, seed=0)
+    return {"correct": predict_logits(network, judged.held.features).argmax(axis=1) == judged.held.labels}
+
+
+def _chosen(features: Path, name: str, fold: int) -> float:
+    def accuracy(rate: float) -> float:
+        paths = [_path(name, fold, f"inner{inner}-{rate:g}") for inner in range(CHOOSING_FOLDS)]
+        return float(np.concatenate([np.load(path)["correct"] for path in paths]).mean())
+
+    return max(PEERS[name].learning_rates, key=accuracy)
+
+
+def _peer(features: Path, name: str, fold: int, rate: float, seed: int) -> dict[str, np.ndarray]:
+    parts = _parts(features, fold)
+    part = parts.part("train")
+    clips = Clips(part.features, part.labels)
+    network = train(PEERS[name], rate, clips, len(parts.classes), FRONT_END, seed)
+    return {"logits": predict_logits(network, parts.part("test").features)}
+
+
+def _compare(features: Path, folds: list[int], seeds: list[int]) -> dict[str, Any]:
+    tests = [_parts(features, fold).part("test") for fold in folds]
+    labels = np.concatenate([test.labels for test in tests])
+    recordings = np.concatenate([test.clips["recording"].to_numpy(dtype=str) for test in tests])
+
+    def load(name: str, key: str) -> np.ndarray:
+        """(seeds, clips, ...) of what each seed's networks say of the clips of all test folds."""
+        return np.stack([np.concatenate([np.load(_path(name, fold, seed))[key] for fold in folds]) for seed in seeds])
+
+    correct = {name: (load(name, "logits").argmax(axis=2) == labels).mean(axis=0) for name in ("compact", *PEERS)}
+    results: dict[str, Any] = {
+        "test_folds": folds,
+        "test_clips": len(labels),
+        "test_recordings": len(set(recordings.tolist())),
+        "seeds": seeds,
+        "accuracy": {name: _with_interval(values, recordings, labels) for name, values in correct.items()},
+    }
+    results["compact_ahead_of"] = {
+        name: _difference(correct["compact"], correct[name], recordings, labels) for name in PEERS
+    }
+    int8 = load("compact", "int8")
+    int8_correct = (int8.argmax(axis=2) == labels).mean(axis=0)
+    temperatures = np.stack(
+        [np.concatenate([np.full(len(test.labels), np.load(_path("compact", fold, seed))["temperature"])
+                         for fold, test in zip(folds, tests, strict=True)]) for seed in seeds]
+    )  # fmt: skip
+    results["int8"] = {
+        "accuracy": _with_interval(int8_correct, recordings, labels),
+        "drop": _difference(correct["compact"], int8_correct, recordings, labels),
+        "agreement": round(float((int8.argmax(axis=2) == load("compact", "logits").argmax(axis=2)).mean()), 4),
+        "bytes": max(int(np.load(_path("compact", fold, seed))["int8_bytes"]) for fold in folds for seed in seeds),
+        "confidence": [_confidence(int8[i], temperatures[i], labels, recordings) for i in range(len(seeds))],
+    }
+    return results
+
+
+def _with_interval(values: np.ndarray, recordings: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    low, high = ratio_interval(group(values, recordings, labels), resamples=2000)
+    return {"mean": round(float(values.mean()), 4), "interval": [round(low, 4), round(high, 4)]}
+
+
+def _difference(a: np.ndarray, b: np.ndarray, recordings: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    difference, low, high = paired_accuracy_difference(a, b, recordings, labels, resamples=2000)
+    return {"points": round(100 * difference, 2), "interval": [round(100 * low, 2), round(100 * high, 2)]}
+
+
+def _confidence(
+    logits: np.ndarray, temperatures: np.ndarray, labels: np.ndarray, recordings: np.ndarray
+) -> dict[str, Any]:
+    """How far the INT8 file's calibrated probabilities can be trusted, beside the uncalibrated ones."""
+    plain, calibrated = softmax(logits), softmax(logits / temperatures[:, None])
+    right = logits.argmax(axis=1) == labels
+    found = reliability(calibrated.max(axis=1), right, bins=10, recordings=recordings)
+    return {
+        "ece": round(found.ece, 4),
+        "ece_corrected": round(found.ece_corrected, 4),
+        "nll": round(negative_log_likelihood(calibrated, labels), 4),
+        "nll_uncalibrated": round(negative_log_likelihood(plain, labels), 4),
+        "brier": round(brier_score(calibrated, labels), 4),
+        "brier_uncalibrated": round(brier_score(plain, labels), 4),
+        "correctness_auroc": round(float(roc_auc_score(right, calibrated.max(axis=1))), 4),
+    }
+
+
+if __name__ == "__main__":
+    main()

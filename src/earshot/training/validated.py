@@ -1,0 +1,82 @@
+"""Training with whatever validation the split leaves.
+
+Where a part of the clips is kept for validation, it chooses the epoch. Where too few folds are left to give one away, a
+network is trained without each inner fold in turn, and says what it takes that fold's clips for: every training clip is
+judged once, by a network that never heard its recording. The network that is kept is trained on all of them, for the
+same number of epochs. Temperature, thresholds and the gate's verdict come from the judges' answers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from earshot.datasets.parts import Part, Parts
+from earshot.features import FrontEndParams
+from earshot.training.checkpoint import Checkpoint
+from earshot.training.config import TrainParams
+from earshot.training.loop import HISTORY_COLUMNS, Clips, Trained, fit
+
+_JUDGED = ("val_loss", "val_accuracy")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The network to use, and where there is no val part its judges, one for each inner fold.
+
+    With judges, validation figures in `trained.history` are theirs: means over inner folds, weighted by clips.
+    """
+
+    trained: Trained
+    judges: list[Checkpoint]
+
+
+def fit_parts(
+    parts: Parts,
+    front_end: FrontEndParams,
+    params: TrainParams,
+    seed: int,
+    state_path: Callable[[str], Path],
+    progress: bool = True,
+) -> Fitted:
+    """Train on the train part of `parts`, with the validation that it has.
+
+    `state_path` gives a file for each run's state, by name. Nothing is chosen by what judges say: each keeps its last
+    epoch, as the network on all clips must.
+
+    Raises:
+        TrainingError: as `earshot.training.loop.fit`.
+    """
+    folds = parts.validations
+    train = _clips(parts.part("train"))
+
+    def run(clips: Clips, held: Clips | None, name: str, **how: Any) -> Trained:
+        return fit(clips, held, parts.classes, front_end, params, seed, state_path(name), progress, **how)
+
+    if parts.inner is None:
+        return Fitted(run(train, _clips(folds[0].held), "state"), judges=[])
+    judges = [
+        run(
+            _clips(fold.train),
+            _clips(fold.held),
+            f"inner{fold.inner_fold}",
+            keep="last",
+            title=f"without inner fold {number} of {len(folds)}",
+        )
+        for number, fold in enumerate(folds, 1)
+    ]
+    trained = run(train, None, "state", keep="last", title="on all training clips")
+    weights = [len(fold.held.labels) for fold in folds]
+    history = []
+    for epoch, row in enumerate(trained.history):
+        judged = [judge.history[epoch] for judge in judges]
+        means = {name: float(np.average([one[name] for one in judged], weights=weights)) for name in _JUDGED}
+        history.append({name: (row | means)[name] for name in HISTORY_COLUMNS})
+    kept = Trained(trained.checkpoint, trained.best_epoch, history)
+    return Fitted(kept, [judge.checkpoint for judge in judges])
+
+
+def _clips(part: Part) -> Clips:
+    return Clips(part.features, part.labels)
