@@ -102,7 +102,7 @@ def _compare(model: Model, features: np.ndarray, paths: list[Path], url: str) ->
                 abs(entry["probability"] - expected[model.classes.index(entry["label"])])
                 for entry in answer.json()["top"]
             ]
-            of_format["largest_difference"] = max(of_format["largest_difference"], *differences)
+            of_format["largest_difference"] = float(max(of_format["largest_difference"], *differences))
     return dict(sorted(formats.items()))
 
 
