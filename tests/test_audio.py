@@ -71,6 +71,17 @@ def test_files_of_phones_and_browsers_give_back_the_tone(container, codec, chann
         assert amplitude(decoded.samples[:, channel], 440, 48_000) == pytest.approx(level, rel=0.05)
 
 
+@pytest.mark.parametrize("duration_s", [0.3, 0.55, 0.65, 0.71, 0.9, 1.3])
+def test_a_short_voice_message_is_read_whole(duration_s):
+    """Libsndfile refuses some Opus files of less than a second."""
+    samples = tone(48_000, 440.0, duration_s)
+    heard = read_mono(ffmpeg(samples, 48_000, "ogg", "libopus"), 48_000)
+    assert len(heard) == pytest.approx(len(samples), abs=0.03 * 48_000)
+    middle = heard[len(heard) // 4 : -len(heard) // 4]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert np.argmax(spectrum) * 48_000 / len(middle) == pytest.approx(440, abs=10)
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 6])
 def test_24_bit_wav_equals_libsndfile_bit_for_bit(channels):
     # Longer than a block, of all bytes, with a chunk before the samples, in each container that takes the fast way.

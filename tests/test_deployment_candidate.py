@@ -68,7 +68,9 @@ def candidate_of(checkpoint: Checkpoint, parts: Parts, gate: GateParams) -> Cand
 def made(request, tmp_path_factory, one_thread) -> Made:
     cells, labels = features(180, 0)
     names = ["train"] * 60 + ["val"] * 60 + ["test"] * 60
-    table = pd.DataFrame({"label": [CLASSES[label] for label in labels]})
+    table = pd.DataFrame(
+        {"label": [CLASSES[label] for label in labels], "recording": [f"r{i}" for i in range(len(labels))]}
+    )
     parts = Parts(CLASSES, table, np.array(names), {"strategy": "folds"}, cells)
     trained, val = parts.part("train"), parts.part("val")
     result = fit(

@@ -23,7 +23,9 @@ def parts_of(assignment: list[str], inner: np.ndarray | None) -> Parts:
     labels = np.arange(len(assignment)) % 2
     cells = random.normal(-50, 8, (len(assignment), 64, FRONT_END.window_frames))
     cells[labels == 1, 20:40] += 20
-    table = pd.DataFrame({"label": [CLASSES[label] for label in labels]})
+    table = pd.DataFrame(
+        {"label": [CLASSES[label] for label in labels], "recording": [f"r{i}" for i in range(len(labels))]}
+    )
     return Parts(CLASSES, table, np.array(assignment), {}, cells.astype(np.float16), inner)
 
 

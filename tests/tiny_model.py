@@ -75,7 +75,7 @@ def make(directory: Path, architecture: str = "compact") -> Path:
         code={},
     )
     settings = QuantizationParams(calibration_clips=30)
-    made = make_candidate(checkpoint, parts, provenance, settings, GateParams(), bins=5, seed=1)
+    made = make_candidate(checkpoint, [], parts, provenance, settings, GateParams(), bins=5, seed=1)
     write_candidate(made, directory)
     return directory / "earshot.int8.onnx"
 

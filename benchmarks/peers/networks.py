@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from earshot.features import FrontEndParams
 from earshot.training.augment import Augmentation
 from earshot.training.config import AugmentParams
-from earshot.training.loop import Clips
+from earshot.training.loop import Clips, autocast
 from earshot.training.models import Normalise, Tutorial
 
 
@@ -104,6 +104,8 @@ def train(
             else:
                 given, targets = model.normalise(features[batch].float()), F.one_hot(labels[batch], classes).float()
             optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(model.logits(given), targets).backward()
+            with autocast(given.device):
+                logits = model.logits(given)
+            F.cross_entropy(logits.float(), targets).backward()
             optimizer.step()
     return model.eval()

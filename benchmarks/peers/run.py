@@ -8,7 +8,7 @@
 - sb_cnn_augmented: the same with this project's augmentation, and Adam
 
 The training recordings of a test fold are divided into four inner folds by recording, for all alike. A peer's learning
-rate is the one of three with the best accuracy on the first two of them; it is then trained on all training clips, as
+rate is the one of three with the best accuracy on the first of them; it is then trained on all training clips, as
 the compact network is. Test clips are predicted once, by the final networks, and choose nothing. Goes on where it
 stopped: every training's predictions are kept under .earshot/peers.
 """
@@ -50,7 +50,7 @@ from earshot.training.validated import fit_parts
 FRONT_END = FrontEndParams()
 WORK = Path(STATE_DIR) / "peers"
 SPLIT_SEED = 0
-CHOOSING_FOLDS = 2  # of four
+CHOOSING_FOLDS = 1  # of four
 PLAIN = Provenance(
     {**dict.fromkeys(("name", "title", "licence", "citation", "url"), "benchmark"), "sha256": {}}, {}, {}
 )

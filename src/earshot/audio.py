@@ -256,8 +256,14 @@ def _open(source: Source, limits: AudioLimits) -> Iterator[tuple[AudioInfo, Iter
         stream.seek(0)
         demuxer = _ffmpeg_demuxer(head)
         if demuxer is None:
-            info, blocks = _open_soundfile(stream, head, stack, isinstance(source, str | Path))
-        else:
+            try:
+                info, blocks = _open_soundfile(stream, head, stack, isinstance(source, str | Path))
+            except UndecodableError:
+                if head[:4] != b"OggS":
+                    raise
+                demuxer = "ogg"  # libsndfile refuses some Opus files of less than a second, which FFmpeg wrote
+                stream.seek(0)
+        if demuxer is not None:
             info, blocks = _open_ffmpeg(stream, head, demuxer, stack)
         yield info, _limited(info, blocks, limits)
 

@@ -26,6 +26,7 @@ SECTIONS = (
     "evaluation",
     "quantization",
     "gate",
+    "robustness",
     "service",
     "timeline",
 )

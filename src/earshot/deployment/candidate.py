@@ -16,6 +16,8 @@ from earshot.deployment.parity import Parity, Scores, compare, over_budget
 from earshot.deployment.provenance import Provenance
 from earshot.deployment.quantize import choose_calibration, convolutions_left_in_float, quantize, run_logits
 from earshot.deployment.rewrite import for_int8
+from earshot.evaluation.answers import FILE as ANSWERS
+from earshot.evaluation.answers import Answers, save
 from earshot.evaluation.calibration import fit_temperature
 from earshot.features import FRONT_END_VERSION, LogMel
 from earshot.files import write_json
@@ -26,7 +28,10 @@ from earshot.training.predict import predict_logits
 
 @dataclass(frozen=True)
 class Candidate:
-    """Both files' contents, parity on validation and test, and every budget broken (empty: it may be released)."""
+    """Both files' contents, parity on validation and test, and every budget broken (empty: it may be released).
+
+    `answers` are the INT8 file's on "val" and "test".
+    """
 
     fp32: bytes
     int8: bytes
@@ -36,6 +41,7 @@ class Candidate:
     export_difference: float
     float_convolutions: int
     broken: list[str]
+    answers: dict[str, Answers]
 
 
 def make_candidate(
@@ -68,6 +74,7 @@ def make_candidate(
         else [convert(judge, fold.train) for judge, fold in zip(judges, folds, strict=True)]
     )
     val_labels = np.concatenate([fold.held.labels for fold in folds])
+    val_recordings = np.concatenate([fold.held.clips["recording"].to_numpy(dtype=str) for fold in folds])
     fp32_val, int8_val = (
         np.concatenate([run_logits(files[which], fold.held.features) for files, fold in zip(asked, folds, strict=True)])
         for which in (0, 1)
@@ -82,7 +89,8 @@ def make_candidate(
         return compare(*scores, labels, parts.classes, bins)
 
     val_parity = parity(val_labels, fp32_val, int8_val)
-    test_parity = parity(test.labels, run_logits(fp32, test.features), run_logits(int8, test.features))
+    int8_test = run_logits(int8, test.features)
+    test_parity = parity(test.labels, run_logits(fp32, test.features), int8_test)
     held = folds[0].held.features
     difference = float(np.abs(predict_logits(checkpoint.model, held) - run_logits(fp32, held)).max())
     left = convolutions_left_in_float(int8)
@@ -110,6 +118,10 @@ def make_candidate(
         export_difference=difference,
         float_convolutions=left,
         broken=over_budget(val_parity, difference, left, gate),
+        answers={
+            "val": Answers(int8_val, temperatures["int8"], val_labels, val_recordings),
+            "test": Answers(int8_test, temperatures["int8"], test.labels, test.clips["recording"].to_numpy(dtype=str)),
+        },
     )
 
 
@@ -157,10 +169,11 @@ def parity_rows(candidate: Candidate) -> list[dict[str, Any]]:
 
 
 def write_candidate(candidate: Candidate, directory: Path) -> None:
-    """Write both ONNX files and ``model.json`` (the INT8 file's card, for programs) into `directory`."""
+    """Write both ONNX files, ``model.json`` (the INT8 file's card, for programs) and its answers into `directory`."""
     (directory / FP32).write_bytes(candidate.fp32)
     (directory / INT8).write_bytes(candidate.int8)
     write_json(directory / CARD, json.loads(candidate.int8_card.to_json()))
+    save(candidate.answers, candidate.int8_card.classes, directory / ANSWERS)
 
 
 def _card_metrics(kind: str, val: Parity, test: Parity) -> dict[str, Any]:

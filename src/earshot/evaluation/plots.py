@@ -1,7 +1,7 @@
 """Pictures of an evaluation, as PNG files that are the same bytes for the same figures."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 from earshot.errors import EarshotError
 from earshot.evaluation.calibration import Reliability
 from earshot.evaluation.metrics import NO_CLIPS, Evaluation
+from earshot.evaluation.operating_points import Curve
 from earshot.evaluation.words import percent
 from earshot.files import atomic_file
 
@@ -204,6 +205,68 @@ def plot_history(history_csv: str | Path, chosen_epoch: int, target: str | Path)
             axes.axvline(epoch[best], color=RED, linestyle=":", linewidth=1.2)
             axes.grid(color="#E6E6E6")
         losses.set_title(f"Epoch {chosen_epoch} was kept: {percent(history['val_accuracy'][best])} on validation")
+
+
+def plot_operating_points(
+    curves: Mapping[str, Curve | None], rows: Sequence[Mapping[str, Any]], target: str | Path
+) -> None:
+    """Precision against recall on test, a panel for each class, with the operating points chosen on validation.
+
+    Args:
+        curves: class to its curve on test; None where it has no clip there.
+        rows: of `earshot.evaluation.operating_points.rows`.
+        target: the PNG file.
+    """
+    columns = min(5, len(curves))
+    height = -(-len(curves) // columns)
+    colours = {"precision": ORANGE, "recall": GREEN}
+    with _figure(target, 2.5 * columns + 0.6, 2.5 * height + 0.9) as figure:
+        panels = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False).ravel().tolist()
+        for axes, (name, curve) in zip(panels, curves.items(), strict=False):
+            axes.set_title(name.replace("_", " "), size=9)
+            axes.grid(color="#E6E6E6")
+            _share_axis(axes, "x")
+            _share_axis(axes, "y")
+            axes.set_ylim(0, 1.04)
+            axes.set_xlim(0, 1.04)
+            axes.tick_params(labelsize=7)
+            if curve is None:
+                axes.text(0.5, 0.5, "no clips", ha="center", color=GREY)
+                continue
+            axes.plot(curve.recall, curve.precision, color=BLUE, linewidth=1.2)
+            for row in rows:
+                if row["class"] == name and row["test_precision"] is not None:
+                    axes.plot(row["test_recall"], row["test_precision"], "o", color=colours[row["wanted"]])
+        for axes in panels[len(curves) :]:
+            axes.set_visible(False)
+        wanted = {row["wanted"]: row["value"] for row in rows}
+        marks = [
+            Line2D([], [], marker="o", linestyle="none", color=colours[kind], label=f"{kind} {value:.0%} on validation")
+            for kind, value in wanted.items()
+        ]
+        figure.legend(handles=marks, loc="outside upper left", ncols=2, fontsize=9)
+        figure.supxlabel("recall on test", size=10)
+        figure.supylabel("precision on test", size=10)
+
+
+def plot_robustness(rows: Sequence[Mapping[str, Any]], target: str | Path) -> None:
+    """Change of accuracy under each condition, with its interval; the worst on top.
+
+    `rows` are those of `earshot.evaluation.robustness.measure`, the clean one first.
+    """
+    changed = sorted(rows[1:], key=lambda row: -row["change_points"])
+    with _figure(target, 8.0, 1.4 + 0.3 * len(changed)) as figure:
+        axes = figure.subplots()
+        places = np.arange(len(changed))
+        points = np.array([row["change_points"] for row in changed])
+        reach = np.array([[row["change_low"], row["change_high"]] for row in changed]).T
+        axes.axvline(0, color=GREY, linewidth=1)
+        axes.barh(places, points, color=[BLUE if value >= -3 else ORANGE for value in points], height=0.65)
+        axes.errorbar(points, places, xerr=np.abs(reach - points), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        axes.set_yticks(places, [f"{row['condition']}  ({row['clips']})" for row in changed], size=9)
+        axes.set_xlabel("points of accuracy against the same clips undisturbed (95 % interval by recording)")
+        axes.grid(axis="x", color="#E6E6E6")
+        axes.set_title(f"Off the bench: clean accuracy is {percent(rows[0]['accuracy'])} of {rows[0]['clips']} clips")
 
 
 @contextmanager

@@ -179,7 +179,7 @@ def _step_loss(
 
     def compact_loss(decibels: Tensor, labels: Tensor, done: float) -> Tensor:
         batch, targets = augmentation(decibels, labels, done, model.normalise)
-        with _autocast(batch.device):
+        with autocast(batch.device):
             logits = model.logits(model.embed(batch))
         return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
 
@@ -217,7 +217,7 @@ def _device(wanted: str) -> torch.device:
 
 
 @contextlib.contextmanager
-def _autocast(device: torch.device) -> Iterator[None]:
+def autocast(device: torch.device) -> Iterator[None]:
     """bfloat16 where the hardware multiplies it; elsewhere it is emulated and slow."""
     enabled = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
     with torch.autocast(device.type, torch.bfloat16, enabled=enabled) if enabled else contextlib.nullcontext():

@@ -1,0 +1,39 @@
+"""Stage: what the INT8 candidate loses off the bench, on disturbed test clips."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from earshot import params, stage
+from earshot.datasets.config import DatasetParams
+from earshot.datasets.parts import load_parts
+from earshot.datasets.paths import clips_root
+from earshot.datasets.split import SplitParams
+from earshot.evaluation import plots, robustness
+from earshot.evaluation.robustness import RobustnessParams
+from earshot.files import exclusive, write_csv, write_json
+from earshot.inference.model import Model
+
+
+def main() -> None:
+    seed = params.load_seed()
+    dataset = params.load("dataset", DatasetParams)
+    settings = params.load("robustness", RobustnessParams)
+    with exclusive("robustness"):
+        model = Model(Path("models/candidate/earshot.int8.onnx"))
+        test = load_parts(params.load("split", SplitParams), seed).part("test")
+        files = pd.read_csv("data/audited/files.csv", dtype=str)
+        rate_hz = model.log_mel.params.sample_rate_hz
+        sounds = robustness.read_sounds(
+            test.clips, files, test.labels, clips_root(dataset), rate_hz, settings.clips, seed
+        )
+        rows = robustness.measure(model, sounds, seed)
+        ambience = robustness.ambience_verdicts(model, sounds, settings.confidence, seed)
+        write_csv("metrics/robustness.csv", rows, robustness.COLUMNS)
+        write_json("metrics/robustness.json", robustness.headline(rows, ambience, dataset.name))
+        plots.plot_robustness(rows, "metrics/plots/robustness.png")
+    print(robustness.summary(rows, ambience))
+
+
+if __name__ == "__main__":
+    stage.run(main)
