@@ -255,7 +255,7 @@ def plot_robustness(rows: Sequence[Mapping[str, Any]], target: str | Path) -> No
     `rows` are those of `earshot.evaluation.robustness.measure`, the clean one first.
     """
     changed = sorted(rows[1:], key=lambda row: -row["change_points"])
-    with _figure(target, 8.0, 1.4 + 0.3 * len(changed)) as figure:
+    with _figure(target, 9.0, 1.6 + 0.3 * len(changed)) as figure:
         axes = figure.subplots()
         places = np.arange(len(changed))
         points = np.array([row["change_points"] for row in changed])
@@ -264,9 +264,10 @@ def plot_robustness(rows: Sequence[Mapping[str, Any]], target: str | Path) -> No
         axes.barh(places, points, color=[BLUE if value >= -3 else ORANGE for value in points], height=0.65)
         axes.errorbar(points, places, xerr=np.abs(reach - points), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
         axes.set_yticks(places, [f"{row['condition']}  ({row['clips']})" for row in changed], size=9)
-        axes.set_xlabel("points of accuracy against the same clips undisturbed (95 % interval by recording)")
+        axes.set_xlabel("points of accuracy, with 95 % interval")
         axes.grid(axis="x", color="#E6E6E6")
-        axes.set_title(f"Off the bench: clean accuracy is {percent(rows[0]['accuracy'])} of {rows[0]['clips']} clips")
+        clean = f"{percent(rows[0]['accuracy'])} of {rows[0]['clips']} clips"
+        figure.suptitle(f"Against the same clips undisturbed ({clean})", x=0.01, ha="left", weight="bold", size=11)
 
 
 @contextmanager
