@@ -44,6 +44,8 @@ FILES = (
 )
 PARITY = {"fp32_accuracy", "int8_accuracy", "int8_ece", "accuracy_drop", "agreement", "max_class_recall_drop"}
 KEYS = {
+    "confidence": {"ece", "ece_corrected", "nll", "nll_uncalibrated", "brier", "correctness_auroc", "validation"},
+    "robustness": {"worst_condition", "change_points", "ambience_alone"},
     "audit": {"clips_total", "clips_ok", "clips_rejected"},
     "train": {"best_epoch", "epochs", "val_accuracy"},
     "evaluation": {

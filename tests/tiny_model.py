@@ -36,7 +36,9 @@ def sound(label: str, duration_s: float, seed: int = 0, level: float = 0.2) -> n
 def clip(label: str, seed: int) -> np.ndarray:
     """One window: the sound anywhere in faint noise, or alone and short, as clips of data sets are."""
     random = np.random.default_rng((seed, CLASSES.index(label)))
-    samples = sound(label, random.uniform(0.5, 4.0), seed, 10 ** random.uniform(-1.5, -0.3))
+    # A quarter fills the window, as sounds that go on do.
+    duration_s = FRONT_END.window_s if random.random() < 0.25 else random.uniform(0.5, FRONT_END.window_s)
+    samples = sound(label, duration_s, seed, 10 ** random.uniform(-1.5, -0.3))[: FRONT_END.window_samples]
     if random.random() < 0.3:
         return fit_length(samples, FRONT_END.window_samples)
     window = (10 ** random.uniform(-5, -3) * random.standard_normal(FRONT_END.window_samples)).astype(np.float32)
@@ -57,8 +59,8 @@ def make(directory: Path, architecture: str = "compact") -> Path:
     clips = pd.DataFrame(rows)
     log_mel = LogMel(FRONT_END)
     features = np.stack([log_mel.clip(clip(row["label"], seed)) for seed, row in enumerate(rows)])
-    # A validation clip in six is mislabelled, so that the temperature is that of a model which errs.
-    wrong = clips.index[clips["part"] == "val"][::6]
+    # A validation clip in ten is mislabelled, so that the temperature is that of a model which errs.
+    wrong = clips.index[clips["part"] == "val"][::10]
     clips.loc[wrong, "label"] = [CLASSES[CLASSES.index(label) - 1] for label in clips.loc[wrong, "label"]]
     parts = Parts(CLASSES, clips, clips["part"].to_numpy(), {"strategy": "folds", "test_folds": ["1"]}, features)
     checkpoint = _train(parts, architecture)
@@ -80,7 +82,7 @@ def make(directory: Path, architecture: str = "compact") -> Path:
     return directory / "earshot.int8.onnx"
 
 
-def _train(parts: Parts, architecture: str, steps: int = 30) -> Checkpoint:
+def _train(parts: Parts, architecture: str, steps: int = 90) -> Checkpoint:
     random = torch.random.get_rng_state()
     torch.manual_seed(1)
     part = parts.part("train")

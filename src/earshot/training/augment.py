@@ -48,6 +48,7 @@ class Augmentation:
         frames = self._crop_frames if done < params.crop_until else self._frames
         batch = roll_and_crop(decibels, frames, params.roll).float()
         batch = change_gain(shift_mels(batch, params.mel_shift), params.gain_db)
+        batch = keep_stretches(batch, params.stretch_probability)
         targets = F.one_hot(labels, self._classes).float()
         mixed = params.mixup_alpha > 0 and done < 1 - params.mixup_off_last
         if mixed and float(torch.rand(())) < params.mixup_probability:
@@ -86,6 +87,23 @@ def change_gain(decibels: Tensor, most_db: float) -> Tensor:
     gain_db = (2 * torch.rand(len(decibels), 1, 1, device=decibels.device) - 1) * most_db
     louder = (decibels + gain_db).clamp(min=SILENCE_DB)
     return torch.where(decibels <= SILENCE_DB, decibels, louder)
+
+
+def keep_stretches(decibels: Tensor, probability: float) -> Tensor:
+    """Keep a stretch of some clips, a quarter to all of their frames, anywhere; the rest becomes digital silence.
+
+    A clip shorter than the window is padded with silence. Where only some classes have short clips, silence would tell
+    the class, and half a minute of music cut to two seconds would be a gun shot.
+    """
+    if not probability:
+        return decibels
+    batch, _, frames = decibels.shape
+    length = (frames * (0.25 + 0.75 * torch.rand(batch, 1, device=decibels.device))).round()
+    start = (torch.rand(batch, 1, device=decibels.device) * (frames - length)).round()
+    frame = torch.arange(frames, device=decibels.device)
+    kept = (frame >= start) & (frame < start + length)
+    kept |= torch.rand(batch, 1, device=decibels.device) >= probability
+    return torch.where(kept[:, None, :], decibels, SILENCE_DB)
 
 
 def mix(decibels: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:

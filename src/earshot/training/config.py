@@ -17,6 +17,7 @@ class AugmentParams:
         roll: whether clips are rolled in time by a random shift, so that short events lie anywhere.
         mel_shift: clips move up or down by at most this many mel bands.
         gain_db: clips become louder or softer by at most this much.
+        stretch_probability: share of clips of which a stretch is kept and the rest silenced.
         style_alpha: as `mixup_alpha`, for mixing the band statistics of two clips (Freq-MixStyle); 0 is none.
         style_probability: share of batches in which they are mixed.
         time_mask_frames: widest band of frames masked (SpecAugment, Park et al. 2019).
@@ -32,6 +33,7 @@ class AugmentParams:
     roll: bool = True
     mel_shift: int = 2
     gain_db: float = 20.0
+    stretch_probability: float = 0.3
     style_alpha: float = 0.4
     style_probability: float = 0.5
     time_mask_frames: int = 24
@@ -41,7 +43,7 @@ class AugmentParams:
     crop_until: float = 0.75
 
     def __post_init__(self) -> None:
-        for name in ("mixup_probability", "mixup_off_last", "style_probability", "crop_until"):
+        for name in ("mixup_probability", "mixup_off_last", "stretch_probability", "style_probability", "crop_until"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParamsError(f"train.augment.{name} must be within 0 to 1, not {getattr(self, name):g}")
         not_negative = ("mixup_alpha", "mel_shift", "gain_db", "style_alpha", "time_mask_frames", "mel_mask_bands")
