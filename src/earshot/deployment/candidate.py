@@ -10,12 +10,10 @@ import onnx
 
 from earshot.datasets.parts import Part, Parts
 from earshot.deployment.config import CARD, FP32, INT8, GateParams, QuantizationParams
-from earshot.deployment.export import export
+from earshot.deployment.convert import convert
 from earshot.deployment.parity import Parity, Scores, compare, over_budget
 from earshot.deployment.provenance import Provenance
-from earshot.deployment.quantize import choose_calibration, convolutions_left_in_float, quantize, run_logits
-from earshot.deployment.rewrite import for_int8
-from earshot.evaluation.calibration import fit_temperature
+from earshot.deployment.quantize import convolutions_left_in_float, run_logits
 from earshot.features import FRONT_END_VERSION, LogMel
 from earshot.files import write_json
 from earshot.lineage import METADATA_KEY, Card, probe_db
@@ -52,28 +50,22 @@ def make_candidate(
     looked at last and decide nothing.
     """
     train, val, test = parts.part("train"), parts.part("val"), parts.part("test")
-    fp32 = export(checkpoint)
-    chosen = choose_calibration(train.labels, quantization.calibration_clips, seed)
-    int8 = quantize(export(for_int8(checkpoint)), train.features[chosen])
-    fp32_val, int8_val = run_logits(fp32, val.features), run_logits(int8, val.features)
-    # Rounded as the card keeps them, so that figures and service divide by the very same number.
-    temperatures = {
-        name: round(fit_temperature(logits, val.labels), 6) for name, logits in (("fp32", fp32_val), ("int8", int8_val))
-    }
+    pair = convert(checkpoint, train, val, quantization, seed)
+    fp32, int8 = pair.fp32, pair.int8
 
     def parity(part: Part, fp32_logits: np.ndarray, int8_logits: np.ndarray) -> Parity:
-        scores = (Scores(fp32_logits, temperatures["fp32"]), Scores(int8_logits, temperatures["int8"]))
+        scores = (Scores(fp32_logits, fp32.temperature), Scores(int8_logits, int8.temperature))
         return compare(*scores, part.labels, parts.classes, bins)
 
-    val_parity = parity(val, fp32_val, int8_val)
-    test_parity = parity(test, run_logits(fp32, test.features), run_logits(int8, test.features))
-    difference = float(np.abs(predict_logits(checkpoint.model, val.features) - fp32_val).max())
-    left = convolutions_left_in_float(int8)
+    val_parity = parity(val, fp32.val_logits, int8.val_logits)
+    test_parity = parity(test, run_logits(fp32.model, test.features), run_logits(int8.model, test.features))
+    difference = float(np.abs(predict_logits(checkpoint.model, val.features) - fp32.val_logits).max())
+    left = convolutions_left_in_float(int8.model)
 
     card = Card(
         architecture=checkpoint.architecture,
         classes=checkpoint.classes,
-        temperature=temperatures["fp32"],
+        temperature=fp32.temperature,
         front_end=asdict(checkpoint.front_end),
         front_end_version=FRONT_END_VERSION,
         probe_db=probe_db(LogMel(checkpoint.front_end)),
@@ -83,10 +75,10 @@ def make_candidate(
         code=provenance.code,
         metrics=_card_metrics("fp32", val_parity, test_parity),
     )
-    int8_card = replace(card, temperature=temperatures["int8"], metrics=_card_metrics("int8", val_parity, test_parity))
+    int8_card = replace(card, temperature=int8.temperature, metrics=_card_metrics("int8", val_parity, test_parity))
     return Candidate(
-        fp32=_with_card(fp32, card),
-        int8=_with_card(int8, int8_card),
+        fp32=_with_card(fp32.model, card),
+        int8=_with_card(int8.model, int8_card),
         int8_card=int8_card,
         val=val_parity,
         test=test_parity,
