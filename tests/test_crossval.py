@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.crossval import headline, pool, summary
 from earshot.evaluation.fold import FoldError, FoldPredictions, read_fold, write_fold
 from import_closure import ROOT, import_closure
-from small_project import CLASSES, Project, ran
+from small_project import CLASSES, TIMEOUT_S, Project, alive, ran, snapshot
 
 DVC = yaml.safe_load((ROOT / "crossval/dvc.yaml").read_text(encoding="utf-8"))
 CROSSVAL = "crossval/dvc.yaml"
@@ -74,6 +75,29 @@ def test_only_the_folds_and_their_pooling_ran(crossed):
 
 def test_a_second_run_runs_nothing(crossed):
     assert ran(crossed.copy("crossed-again").dvc("repro", CROSSVAL)) == []
+
+
+def test_a_killed_run_goes_on_with_the_fold_it_was_at(crossed):
+    project = crossed.copy("crossed-killed")
+    project.set_param("train.epochs", 2)
+    project.set_param("crossval.folds", [1, 2])
+    group = project.kill(("repro", CROSSVAL), lambda: "fold@2" in project.log(), whole_group=True)
+    deadline = time.monotonic() + TIMEOUT_S
+    while alive(group):
+        assert time.monotonic() < deadline, f"{alive(group)} outlived the pipeline"
+        time.sleep(0.02)
+    finished = snapshot(project.root / "crossval/folds/1")
+    assert len(finished) == 2
+    assert stages(project.dvc("repro", CROSSVAL)) == ["fold@2", "pool"]
+    assert snapshot(project.root / "crossval/folds/1") == finished
+    assert [fold["fold"] for fold in project.json("metrics/crossval.json")["folds"]] == [1, 2]
+
+
+def test_another_judgement_pools_anew_and_trains_nothing(crossed):
+    project = crossed.copy("crossed-judged")
+    project.set_param("evaluation.calibration_bins", 5)
+    assert stages(project.dvc("repro", CROSSVAL)) == ["pool"]
+    assert project.json("metrics/crossval.json")["ece_bins"] == 5
 
 
 def test_repro_alone_never_cross_validates(crossed):
