@@ -15,7 +15,7 @@ from earshot.datasets.crossval import check_folds
 from earshot.datasets.split import leaks
 from earshot.evaluation import report, words
 from earshot.evaluation.config import EvaluationParams
-from earshot.evaluation.fold import FOLDS_DIR, FoldPredictions, check_fold, read_fold
+from earshot.evaluation.fold import FOLDS_DIR, FoldPredictions, check_fold, read_fold, rounded
 from earshot.evaluation.metrics import Evaluation, evaluate
 from earshot.inference.scores import softmax
 
@@ -118,7 +118,7 @@ def headline(pooled: Pooled, dataset: str, most_confusions: int = 10) -> dict[st
         "agreement": report.rounded(pooled.agreement),
         "accuracy_mean": report.rounded(pooled.accuracy_mean),
         "accuracy_std": report.rounded(pooled.accuracy_std),
-        "folds": list(pooled.folds),
+        "folds": [rounded(fold) for fold in pooled.folds],
         "folds_left_out": list(pooled.left_out),
     }
 
@@ -135,5 +135,5 @@ def summary(pooled: Pooled) -> str:
         f"points; fp32 on all clips {words.percent(pooled.fp32_accuracy)}"
     )
     if pooled.left_out:
-        lines.append(f"not tested         fold {', '.join(map(str, pooled.left_out))}")
+        lines.append(f"folds not tested   {', '.join(map(str, pooled.left_out))}")
     return "\n".join([*lines, words.summary(pooled.evaluation)])

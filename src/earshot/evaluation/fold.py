@@ -40,15 +40,20 @@ class FoldPredictions:
     fp32_temperature: float
 
     def figures(self) -> dict[str, Any]:
-        """Numbers of test clips, shares in [0, 1] and the INT8 file's temperature; accuracy is that file's."""
+        """How many test clips, shares in [0, 1] and the INT8 file's temperature; accuracy is that file's."""
         int8, fp32 = self.int8_logits.argmax(axis=1), self.fp32_logits.argmax(axis=1)
         return {
             "test_clips": len(self.labels),
-            "accuracy": round(float((int8 == self.labels).mean()), 6),
-            "fp32_accuracy": round(float((fp32 == self.labels).mean()), 6),
-            "agreement": round(float((int8 == fp32).mean()), 6),
+            "accuracy": float((int8 == self.labels).mean()),
+            "fp32_accuracy": float((fp32 == self.labels).mean()),
+            "agreement": float((int8 == fp32).mean()),
             "temperature": self.int8_temperature,
         }
+
+
+def rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """`FoldPredictions.figures` as they are written: six digits after the point."""
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
 
 
 def write_fold(fold: int, predictions: FoldPredictions, about: Mapping[str, Any], root: Path = FOLDS_DIR) -> None:
@@ -56,7 +61,7 @@ def write_fold(fold: int, predictions: FoldPredictions, about: Mapping[str, Any]
     with atomic_directory(root / str(fold)) as directory:
         values = {**vars(predictions), "classes": np.array(predictions.classes)}
         np.savez(directory / PREDICTIONS, allow_pickle=False, **values)
-        write_json(directory / FIGURES, {**about, **predictions.figures()})
+        write_json(directory / FIGURES, {**about, **rounded(predictions.figures())})
 
 
 def read_fold(fold: int, root: Path = FOLDS_DIR) -> FoldPredictions:
