@@ -9,6 +9,7 @@ import yaml
 
 from earshot.audit.config import AuditParams
 from earshot.datasets.config import DatasetParams
+from earshot.datasets.crossval import CrossvalParams
 from earshot.datasets.split import SplitParams
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.errors import EarshotError
@@ -23,6 +24,7 @@ SECTIONS = {
     "audit": AuditParams,
     "audio": FrontEndParams,
     "split": SplitParams,
+    "crossval": CrossvalParams,
     "train": TrainParams,
     "evaluation": EvaluationParams,
     "quantization": QuantizationParams,

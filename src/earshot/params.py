@@ -22,6 +22,7 @@ SECTIONS = (
     "audit",
     "audio",
     "split",
+    "crossval",
     "train",
     "evaluation",
     "quantization",

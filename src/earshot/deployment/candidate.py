@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from earshot.datasets.parts import Part, Parts
+from earshot.datasets.parts import Parts
 from earshot.deployment.config import CARD, FP32, INT8, GateParams, QuantizationParams
-from earshot.deployment.export import export
+from earshot.deployment.convert import convert
 from earshot.deployment.parity import Parity, Scores, compare, over_budget
 from earshot.deployment.provenance import Provenance
-from earshot.deployment.quantize import choose_calibration, convolutions_left_in_float, quantize, run_logits
-from earshot.deployment.rewrite import for_int8
+from earshot.deployment.quantize import convolutions_left_in_float, run_logits
 from earshot.evaluation.answers import FILE as ANSWERS
 from earshot.evaluation.answers import Answers, save
-from earshot.evaluation.calibration import fit_temperature
 from earshot.features import FRONT_END_VERSION, LogMel
 from earshot.files import write_json
 from earshot.lineage import METADATA_KEY, Card, probe_db
@@ -57,48 +55,28 @@ def make_candidate(
     """Export, quantise, fit the temperature of each file, compare them, and judge.
 
     The INT8 ranges come from training clips, temperatures and the judgement from validation: from the val part, or,
-    where there is none, from what `judges`, one for each inner fold of `parts`, say of clips that they never heard.
-    Each judge is exported and quantised as the network itself is. Test clips are looked at last and decide nothing.
+    where there is none, from `judges` (`earshot.deployment.convert.convert`). Test clips are looked at last and decide
+    nothing.
     """
-
-    def convert(network: Checkpoint, train: Part) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-        chosen = choose_calibration(train.labels, quantization.calibration_clips, seed)
-        return export(network), quantize(export(for_int8(network)), train.features[chosen])
-
-    train, test = parts.part("train"), parts.part("test")
-    fp32, int8 = convert(checkpoint, train)
-    folds = parts.validations
-    asked = (
-        [(fp32, int8)]
-        if parts.inner is None
-        else [convert(judge, fold.train) for judge, fold in zip(judges, folds, strict=True)]
-    )
-    val_labels = np.concatenate([fold.held.labels for fold in folds])
-    val_recordings = np.concatenate([fold.held.clips["recording"].to_numpy(dtype=str) for fold in folds])
-    fp32_val, int8_val = (
-        np.concatenate([run_logits(files[which], fold.held.features) for files, fold in zip(asked, folds, strict=True)])
-        for which in (0, 1)
-    )
-    # Rounded as the card keeps them, so that figures and service divide by the very same number.
-    temperatures = {
-        name: round(fit_temperature(logits, val_labels), 6) for name, logits in (("fp32", fp32_val), ("int8", int8_val))
-    }
+    pair = convert(checkpoint, judges, parts, quantization, seed)
+    fp32, int8 = pair.fp32, pair.int8
+    test = parts.part("test")
 
     def parity(labels: np.ndarray, fp32_logits: np.ndarray, int8_logits: np.ndarray) -> Parity:
-        scores = (Scores(fp32_logits, temperatures["fp32"]), Scores(int8_logits, temperatures["int8"]))
+        scores = (Scores(fp32_logits, fp32.temperature), Scores(int8_logits, int8.temperature))
         return compare(*scores, labels, parts.classes, bins)
 
-    val_parity = parity(val_labels, fp32_val, int8_val)
-    int8_test = run_logits(int8, test.features)
-    test_parity = parity(test.labels, run_logits(fp32, test.features), int8_test)
-    held = folds[0].held.features
-    difference = float(np.abs(predict_logits(checkpoint.model, held) - run_logits(fp32, held)).max())
-    left = convolutions_left_in_float(int8)
+    val_parity = parity(pair.val_labels, fp32.val_logits, int8.val_logits)
+    int8_test = run_logits(int8.model, test.features)
+    test_parity = parity(test.labels, run_logits(fp32.model, test.features), int8_test)
+    held = parts.validations[0].held.features
+    difference = float(np.abs(predict_logits(checkpoint.model, held) - run_logits(fp32.model, held)).max())
+    left = convolutions_left_in_float(int8.model)
 
     card = Card(
         architecture=checkpoint.architecture,
         classes=checkpoint.classes,
-        temperature=temperatures["fp32"],
+        temperature=fp32.temperature,
         front_end=asdict(checkpoint.front_end),
         front_end_version=FRONT_END_VERSION,
         probe_db=probe_db(LogMel(checkpoint.front_end)),
@@ -108,10 +86,10 @@ def make_candidate(
         code=provenance.code,
         metrics=_card_metrics("fp32", val_parity, test_parity),
     )
-    int8_card = replace(card, temperature=temperatures["int8"], metrics=_card_metrics("int8", val_parity, test_parity))
+    int8_card = replace(card, temperature=int8.temperature, metrics=_card_metrics("int8", val_parity, test_parity))
     return Candidate(
-        fp32=_with_card(fp32, card),
-        int8=_with_card(int8, int8_card),
+        fp32=_with_card(fp32.model, card),
+        int8=_with_card(int8.model, int8_card),
         int8_card=int8_card,
         val=val_parity,
         test=test_parity,
@@ -119,8 +97,8 @@ def make_candidate(
         float_convolutions=left,
         broken=over_budget(val_parity, difference, left, gate),
         answers={
-            "val": Answers(int8_val, temperatures["int8"], val_labels, val_recordings),
-            "test": Answers(int8_test, temperatures["int8"], test.labels, test.clips["recording"].to_numpy(dtype=str)),
+            "val": Answers(int8.val_logits, int8.temperature, pair.val_labels, pair.val_recordings),
+            "test": Answers(int8_test, int8.temperature, test.labels, test.clips["recording"].to_numpy(dtype=str)),
         },
     )
 

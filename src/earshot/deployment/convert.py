@@ -1,0 +1,77 @@
+"""A trained network as the two files that are deployed: fp32 and INT8, each with the temperature of its own logits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from earshot.datasets.parts import Part, Parts
+from earshot.deployment.config import QuantizationParams
+from earshot.deployment.export import export
+from earshot.deployment.quantize import choose_calibration, quantize, run_logits
+from earshot.deployment.rewrite import for_int8
+from earshot.evaluation.calibration import fit_temperature
+from earshot.training.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One ONNX file, without its card.
+
+    Attributes:
+        model: log-mel decibels to logits.
+        val_logits: (clips, classes) on validation.
+        temperature: fitted on them.
+    """
+
+    model: onnx.ModelProto
+    val_logits: np.ndarray
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both files of one network, and the validation clips that both were asked about.
+
+    Attributes:
+        fp32, int8: the files.
+        val_labels: (clips,) int.
+        val_recordings: (clips,) str.
+    """
+
+    fp32: Converted
+    int8: Converted
+    val_labels: np.ndarray
+    val_recordings: np.ndarray
+
+
+def convert(
+    checkpoint: Checkpoint, judges: Sequence[Checkpoint], parts: Parts, settings: QuantizationParams, seed: int
+) -> Pair:
+    """Export and quantise. The INT8 ranges come from training clips, the temperatures from validation.
+
+    Validation is the val part, or, where there is none, what `judges`, one for each inner fold of `parts`, say of clips
+    that they never heard; each is exported and quantised as the network itself is.
+    """
+    models = _files(checkpoint, parts.part("train"), settings, seed)
+    folds = parts.validations
+    asked = [models]
+    if parts.inner is not None:
+        asked = [_files(judge, fold.train, settings, seed) for judge, fold in zip(judges, folds, strict=True)]
+    labels = np.concatenate([fold.held.labels for fold in folds])
+    converted = []
+    for which, model in enumerate(models):
+        said = [run_logits(files[which], fold.held.features) for files, fold in zip(asked, folds, strict=True)]
+        logits = np.concatenate(said)
+        # Rounded as the card keeps it, so that figures and service divide by the very same number.
+        converted.append(Converted(model, logits, round(fit_temperature(logits, labels), 6)))
+    recordings = np.concatenate([fold.held.clips["recording"].to_numpy(dtype=str) for fold in folds])
+    return Pair(converted[0], converted[1], labels, recordings)
+
+
+def _files(
+    network: Checkpoint, train: Part, settings: QuantizationParams, seed: int
+) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    chosen = choose_calibration(train.labels, settings.calibration_clips, seed)
+    return export(network), quantize(export(for_int8(network)), train.features[chosen])

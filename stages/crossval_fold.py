@@ -1,0 +1,61 @@
+"""Stage of crossval/dvc.yaml: train as for release, but to be tested on one fold; keep what the files answer to it."""
+
+import argparse
+from pathlib import Path
+
+from earshot import params, stage
+from earshot.datasets.cache import open_cache
+from earshot.datasets.config import DatasetParams
+from earshot.datasets.crossval import CrossvalParams, check_folds, turn
+from earshot.datasets.parts import load_parts
+from earshot.datasets.split import SplitParams
+from earshot.deployment.config import QuantizationParams
+from earshot.deployment.convert import convert
+from earshot.deployment.quantize import run_logits
+from earshot.evaluation.fold import FoldPredictions, write_fold
+from earshot.features import FrontEndParams
+from earshot.files import exclusive
+from earshot.training.config import TrainParams
+from earshot.training.resume import state_path
+from earshot.training.validated import fit_parts
+
+FEATURES = Path("data/features")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("fold", type=int)
+    fold = parser.parse_args().fold
+    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).name
+    front_end, training = params.load("audio", FrontEndParams), params.load("train", TrainParams)
+    # All wanted folds, so that one that does not exist is named before the first training and not after the last.
+    check_folds((fold, *params.load("crossval", CrossvalParams).folds), open_cache(FEATURES)[1]["fold"].tolist())
+    parts = load_parts(turn(fold, params.load("split", SplitParams)), seed, FEATURES)
+    with exclusive("crossval"):
+        test = parts.part("test")
+        fitted = fit_parts(
+            parts,
+            front_end,
+            training,
+            seed,
+            lambda name: state_path(FEATURES, front_end, parts.split, training, seed, name=name),
+        )
+        quantization = params.load("quantization", QuantizationParams)
+        pair = convert(fitted.trained.checkpoint, fitted.judges, parts, quantization, seed)
+        predictions = FoldPredictions(
+            classes=parts.classes,
+            paths=test.clips["path"].to_numpy(dtype=str),
+            labels=test.labels,
+            int8_logits=run_logits(pair.int8.model, test.features),
+            fp32_logits=run_logits(pair.fp32.model, test.features),
+            int8_temperature=pair.int8.temperature,
+            fp32_temperature=pair.fp32.temperature,
+        )
+        about = {"dataset": dataset, "fold": fold, "split": parts.split, "best_epoch": fitted.trained.best_epoch}
+        write_fold(fold, predictions, about)
+    found = predictions.figures()
+    print(f"fold {fold}: accuracy {found['accuracy']:.4f} in INT8, {found['fp32_accuracy']:.4f} in fp32")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,27 @@
+"""Stage of crossval/dvc.yaml: pool what the tested folds' files answered, and write what was found to `metrics/`."""
+
+from earshot import params, stage
+from earshot.datasets.config import DatasetParams
+from earshot.datasets.crossval import CrossvalParams
+from earshot.datasets.table import read_clips
+from earshot.evaluation import crossval, plots, report
+from earshot.evaluation.config import EvaluationParams
+from earshot.files import exclusive, write_csv, write_json
+
+
+def main() -> None:
+    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).name
+    folds, settings = params.load("crossval", CrossvalParams).folds, params.load("evaluation", EvaluationParams)
+    with exclusive("crossval"):
+        pooled = crossval.pool(folds, read_clips("data/features/index.csv"), settings, seed)
+        result = pooled.evaluation
+        write_json("metrics/crossval.json", crossval.headline(pooled, dataset, settings.top_confusions))
+        write_csv("metrics/crossval_per_class.csv", report.per_class_rows(result), report.PER_CLASS_COLUMNS)
+        write_csv("metrics/crossval_confusion.csv", report.confusion_rows(result), report.CONFUSION_COLUMNS)
+        plots.plot_confusion(result, "metrics/plots/crossval_confusion.png")
+    print(crossval.summary(pooled))
+    print("\nfiles: metrics/crossval.json, metrics/crossval_*.csv, metrics/plots/crossval_confusion.png")
+
+
+if __name__ == "__main__":
+    stage.run(main)
