@@ -70,6 +70,24 @@ def test_gain_is_one_number_a_clip_and_leaves_silence_silent(decibels):
     assert torch.equal(augment.change_gain(decibels, 0.0), decibels)
 
 
+def test_a_stretch_is_kept_and_the_rest_is_silent(decibels):
+    torch.manual_seed(1)
+    kept = augment.keep_stretches(decibels, 0.5)
+    assert kept.shape == decibels.shape
+    lengths, starts = [], set()
+    for before, after in zip(decibels, kept, strict=True):
+        heard = (after == before).all(dim=0)
+        assert torch.all(after[:, ~heard] == augment.SILENCE_DB)
+        places = heard.nonzero().flatten().tolist()
+        assert places == list(range(places[0], places[-1] + 1))  # one stretch
+        lengths.append(len(places))
+        starts.add(places[0])
+    assert min(lengths) >= FRAMES // 4
+    assert 0.3 < sum(length == FRAMES for length in lengths) / CLIPS < 0.7
+    assert len(starts) > 8
+    assert torch.equal(augment.keep_stretches(decibels, 0.0), decibels)
+
+
 def test_mixup_sounds_two_clips_at_once(decibels):
     labels = torch.arange(CLIPS)
     targets = torch.eye(CLIPS)
