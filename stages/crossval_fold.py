@@ -1,6 +1,7 @@
 """Stage of crossval/dvc.yaml: train as for release, but to be tested on one fold; keep what the files answer to it."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from earshot import params, stage
@@ -33,13 +34,8 @@ def main() -> None:
     parts = load_parts(turn(fold, params.load("split", SplitParams)), seed, FEATURES)
     with exclusive("crossval"):
         test = parts.part("test")
-        fitted = fit_parts(
-            parts,
-            front_end,
-            training,
-            seed,
-            lambda name: state_path(FEATURES, front_end, parts.split, training, seed, name=name),
-        )
+        states = partial(state_path, FEATURES, front_end, parts.split, training, seed)
+        fitted = fit_parts(parts, front_end, training, seed, states)
         quantization = params.load("quantization", QuantizationParams)
         pair = convert(fitted.trained.checkpoint, fitted.judges, parts, quantization, seed)
         predictions = FoldPredictions(

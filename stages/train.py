@@ -1,5 +1,7 @@
 """Stage: train the network, and its judges where no fold is left for validation."""
 
+from functools import partial
+
 from earshot import params, stage
 from earshot.datasets.config import DatasetParams
 from earshot.datasets.parts import load_parts
@@ -23,13 +25,8 @@ def main() -> None:
     train = params.load("train", TrainParams)
     parts = load_parts(params.load("split", SplitParams), seed, FEATURES)
     with exclusive("train"):
-        fitted = fit_parts(
-            parts,
-            front_end,
-            train,
-            seed,
-            lambda name: state_path(FEATURES, front_end, parts.split, train, seed, name=name),
-        )
+        states = partial(state_path, FEATURES, front_end, parts.split, train, seed)
+        fitted = fit_parts(parts, front_end, train, seed, states)
         write_csv("metrics/history.csv", fitted.trained.history, HISTORY_COLUMNS)
         write_json("metrics/train.json", summarise(fitted.trained, dataset.name, parts.split))
         with atomic_directory("models/judges") as directory:

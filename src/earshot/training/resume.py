@@ -21,8 +21,8 @@ def state_path(
     split: dict[str, object],
     params: TrainParams,
     seed: int,
-    state_dir: str | Path = STATE_DIR,
     name: str = "state",
+    state_dir: str | Path = STATE_DIR,
 ) -> Path:
     """The file `name` for the state of exactly this run: these inputs, parameters, code, torch and threads.
 
