@@ -178,17 +178,23 @@ def test_a_file_gives_the_events_of_its_samples(model):
     assert list(timeline(model, wav(samples[:, None], RATE))) == events_of(model, samples)
 
 
-def test_recordings_cut_on_the_grid_share_the_events_away_from_the_cuts(model):
+@pytest.mark.parametrize("times", [1, 2])  # the model's rate; and twice that, which is resampled
+def test_recordings_cut_on_the_grid_share_the_events_away_from_the_cuts(model, times):
     samples = recording(60.0)
     for seed, onset_s in enumerate((36.0, 40.5, 44.0, 52.0)):
         one = tiny_model.sound("whistle", 1.0, 20 + seed)
         samples[round(onset_s * RATE) :][: len(one)] += one
-    whole = events_of(model, samples)
+    samples, cut, rate_hz = np.repeat(samples, times), CUT * times, RATE * times
+
+    def heard(piece: np.ndarray) -> list[Event]:
+        return list(timeline(model, wav(piece[:, None], rate_hz)))
+
+    whole = heard(samples)
     margin_s = 4.0 + 1.0
     compared = 0
-    for begin, end in ((0, 60), (55, 100), (31, len(samples) // CUT)):  # in hops
-        piece = events_of(model, samples[begin * CUT : end * CUT])
-        begin_s, end_s = begin * CUT / RATE, end * CUT / RATE
+    for begin, end in ((0, 60), (55, 100), (31, len(samples) // cut)):  # in hops
+        piece = heard(samples[begin * cut : end * cut])
+        begin_s, end_s = begin * cut / rate_hz, end * cut / rate_hz
 
         def inner(events: list[Event], shift_s: float, first_s: float, last_s: float) -> list[Event]:
             moved = [Event(e.label, e.onset_s + shift_s, e.offset_s + shift_s, e.confidence) for e in events]

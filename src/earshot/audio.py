@@ -1,8 +1,8 @@
 """Sound files to mono float32 at one sampling rate: what training and serving both hear.
 
-`stream_mono` is the one road: decode in blocks, mix to mono, resample with a stateful soxr resampler. Chunked soxr is
-bit-equal to one call on the whole signal, so a file read at once (`read_mono`) and hours read in blocks hold the same
-samples, and memory never depends on a file's length or on what its header claims.
+`stream_mono` is the one road: decode in blocks, mix to mono, resample. Resampling does not depend on how the signal is
+cut into blocks, so a file read at once (`read_mono`) and hours read in blocks hold the same samples, and memory never
+depends on a file's length or on what its header claims.
 
 The type of a file is judged by its content, never by its name. libsndfile (soundfile) decodes what it knows; FFmpeg
 (PyAV), with its demuxer fixed by the file's signature, decodes what phones and browsers make (m4a, mp4, webm, 3gp,
@@ -19,15 +19,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
-import soxr
 
 from earshot.errors import EarshotError
+from earshot.resampling import Resampler
 
 Source = str | Path | BinaryIO
 """A path, or a binary file object that can seek (positioned anywhere; it is read from its beginning)."""
 
 _BLOCK_SAMPLES = 1 << 16  # samples over all channels decoded at once: 256 KB as float32, which stay in the CPU's cache
-_RESAMPLE_QUALITY = "HQ"  # 20-bit: its pass band ends at 0.91 of Nyquist and it costs no more than "MQ"
 
 # Encodings of at most 16 bits: decoded to int16 without loss, and converted once, after the mix to mono.
 _INT16_SUBTYPES = {"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "MS_ADPCM", "IMA_ADPCM", "G721_32", "GSM610"}
@@ -141,18 +140,18 @@ def stream_mono(source: Source, sample_rate_hz: int, limits: AudioLimits = DEFAU
     """
     with _open(source, limits) as (info, blocks):
         same_rate = info.sample_rate_hz == sample_rate_hz
-        resampler = None if same_rate else _resampler(info.sample_rate_hz, sample_rate_hz)
+        resampler = None if same_rate else Resampler(info.sample_rate_hz, sample_rate_hz)
         heard = False
         for block in blocks:
             mono = _to_mono(block)
             if block.dtype == np.float32 and not np.isfinite(mono).all():
                 raise NoAudioError("the file holds samples that are not finite numbers", "not_finite")
             heard = True
-            yield mono if resampler is None else resampler.resample_chunk(mono)
+            yield mono if resampler is None else resampler.push(mono)
         if not heard:
             raise NoAudioError("the file decodes, but holds no samples")
         if resampler is not None:
-            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+            yield resampler.finish()
 
 
 def read_mono(source: Source, sample_rate_hz: int, limits: AudioLimits = DEFAULT_LIMITS) -> np.ndarray:
@@ -208,10 +207,6 @@ _LOOKS_LIKE = (
     (4, b"ftyp", "an MP4 file with damaged or no sound"),
     (0, b"\x1aE\xdf\xa3", "a WebM or Matroska file with damaged or no sound"),
 )
-
-
-def _resampler(from_hz: int, to_hz: int) -> soxr.ResampleStream:
-    return soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality=_RESAMPLE_QUALITY)
 
 
 def _to_float32(block: np.ndarray) -> np.ndarray:

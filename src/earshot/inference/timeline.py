@@ -9,8 +9,9 @@ below the silence level hold no event, and windows without any other are not eve
 
 A frame's mean is complete when no later window can reach it, and events are given out as soon as they are over: what
 is kept in memory is one window of frames, however long the recording. Chunks of any size give the same events to the
-last bit, and so do recordings cut out of one another at multiples of `hop_frames * hop_length` samples, a window away
-from the cuts.
+last bit, and so do recordings cut out of one another at multiples of `hop_frames * hop_length` samples, a window and a
+second away from the cuts: at the model's rate, or at another one where such a multiple is also one of the resampler's
+blocks (every one is at 11.025, 44.1 and 88.2 kHz; at 48 kHz every 75 s).
 """
 
 from collections.abc import Iterator
