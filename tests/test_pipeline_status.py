@@ -14,22 +14,22 @@ EDITS = {
     "src/earshot/evaluation/calibration.py": {"evaluate", "quantize", "confidence", "robustness"},
     "src/earshot/evaluation/confidence.py": {"confidence"},
     "src/earshot/evaluation/disturbances.py": {"robustness"},
-    "src/earshot/datasets/urbansound8k.py": {"download"},
+    "src/earshot/datasets/urbansound8k.py": {"download", "quantize"},
     "src/earshot/datasets/esc50_md5.csv.gz": {"download"},
-    "src/earshot/datasets/folder.py": {"download"},
-    "src/earshot/audit/inspect.py": {"audit"},
-    "src/earshot/audio.py": {"audit", "features", "robustness"},
-    "src/earshot/datasets/extract.py": {"features"},
+    "src/earshot/datasets/folder.py": {"download", "quantize"},
+    "src/earshot/audit/inspect.py": {"audit", "quantize"},
+    "src/earshot/audio.py": {"audit", "features", "quantize", "robustness"},
+    "src/earshot/datasets/extract.py": {"features", "quantize"},
     "src/earshot/features.py": {"features", "train", "evaluate", "quantize", "robustness"},
-    "src/earshot/training/loop.py": {"train"},
-    "src/earshot/training/augment.py": {"train"},
+    "src/earshot/training/loop.py": {"train", "quantize"},
+    "src/earshot/training/augment.py": {"train", "quantize"},
     "src/earshot/training/models.py": {"train", "evaluate", "quantize"},
     "src/earshot/deployment/quantize.py": {"quantize"},
     "src/earshot/deployment/rewrite.py": {"quantize"},
     "src/earshot/deployment/parity.py": {"quantize"},
     "src/earshot/inference/model.py": {"quantize", "robustness"},
     "src/earshot/deployment/release.py": {"release"},
-    "stages/train.py": {"train"},
+    "stages/train.py": {"train", "quantize"},
 }
 PARAMETERS = {
     "train.epochs": (7, {"train", "quantize"}),
@@ -76,7 +76,7 @@ def test_an_edited_file_reruns_the_stages_that_use_it(project, status, path):
     assert found == EDITS[path]
 
 
-def test_a_new_synthesiser_reruns_the_download_only(project, status):
+def test_a_new_synthesiser_reruns_the_download_and_makes_the_card_anew(project, status):
     before = {path: path.read_bytes() for path in (project.root / "src/earshot/datasets/synthetic").glob("*.py")}
     assert len(before) > 5
     for path in before:
@@ -84,7 +84,7 @@ def test_a_new_synthesiser_reruns_the_download_only(project, status):
     found = status()
     for path, content in before.items():
         path.write_bytes(content)
-    assert found == {"download"}
+    assert found == {"download", "quantize"}
 
 
 def test_everything_that_only_serves_or_explains_reruns_nothing(project, status):
