@@ -10,46 +10,37 @@
 The training recordings of a test fold are divided into four inner folds by recording, for all alike. A peer's learning
 rate is the one of three with the best accuracy on the first of them; it is then trained on all training clips, as
 the compact network is. Test clips are predicted once, by the final networks, and choose nothing. Goes on where it
-stopped: every training's predictions are kept under .earshot/peers.
+stopped: every training's predictions are kept under .earshot/peers, until the code of training changes.
 """
 
 import argparse
 import json
-import os
-import zipfile
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from networks import PEERS, train
 from sklearn.metrics import roc_auc_score
 
-from earshot.datasets import urbansound8k
-from earshot.datasets.extract import build
-from earshot.datasets.parts import Parts, load_parts
-from earshot.datasets.split import SplitParams
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import trainings
 from earshot.deployment.candidate import make_candidate
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.provenance import Provenance
 from earshot.deployment.quantize import run_logits
 from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
 from earshot.evaluation.calibration import brier_score, negative_log_likelihood, reliability
-from earshot.features import FrontEndParams
-from earshot.files import STATE_DIR, atomic_file, write_json
+from earshot.files import write_json
 from earshot.inference.scores import softmax
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips
 from earshot.training.predict import predict_logits
 from earshot.training.validated import fit_parts
 
-FRONT_END = FrontEndParams()
-WORK = Path(STATE_DIR) / "peers"
-SPLIT_SEED = 0
+WORK = trainings.kept("peers")
 CHOOSING_FOLDS = 1  # of four
 PLAIN = Provenance(
     {**dict.fromkeys(("name", "title", "licence", "citation", "url"), "benchmark"), "sha256": {}}, {}, {}
@@ -62,28 +53,25 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a copy of UrbanSound8K, whole or partial")
     parser.add_argument("--folds", type=int, nargs="+", required=True, help="test folds, in turn")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="of the trainings (default: 1 2)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes, of a thread each")
+    parser.add_argument("--workers", type=int, help="processes, of a thread each (default: one a core)")
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
-    features = _features(arguments.data)
-    _run(_compact_jobs(features, arguments.folds, arguments.seeds), arguments.workers)
-    _run(_choosing_jobs(features, arguments.folds), arguments.workers)
+    features = trainings.features(arguments.data, WORK / "features")
+    trainings.run(_compact_jobs(features, arguments.folds, arguments.seeds), arguments.workers)
+    trainings.run(_choosing_jobs(features, arguments.folds), arguments.workers)
     chosen = {(name, fold): _chosen(features, name, fold) for name in PEERS for fold in arguments.folds}
-    _run(_peer_jobs(features, chosen, arguments.seeds), arguments.workers)
+    trainings.run(_peer_jobs(features, chosen, arguments.seeds), arguments.workers)
     results = _compare(features, arguments.folds, arguments.seeds)
     results["learning_rates"] = {f"{name}, test fold {fold}": rate for (name, fold), rate in chosen.items()}
     write_json(arguments.json, results)
     print(json.dumps(results, indent=2))
 
 
-Job = tuple[Path, Callable[[], dict[str, np.ndarray]]]
-
-
-def _compact_jobs(features: Path, folds: list[int], seeds: list[int]) -> list[Job]:
+def _compact_jobs(features: Path, folds: list[int], seeds: list[int]) -> list[trainings.Job]:
     return [(_path("compact", fold, seed), partial(_compact, features, fold, seed)) for fold in folds for seed in seeds]
 
 
-def _choosing_jobs(features: Path, folds: list[int]) -> list[Job]:
+def _choosing_jobs(features: Path, folds: list[int]) -> list[trainings.Job]:
     return [
         (_path(name, fold, f"inner{inner}-{rate:g}"), partial(_choose, features, name, fold, inner, rate))
         for fold in folds
@@ -93,7 +81,7 @@ def _choosing_jobs(features: Path, folds: list[int]) -> list[Job]:
     ]
 
 
-def _peer_jobs(features: Path, chosen: dict[tuple[str, int], float], seeds: list[int]) -> list[Job]:
+def _peer_jobs(features: Path, chosen: dict[tuple[str, int], float], seeds: list[int]) -> list[trainings.Job]:
     return [
         (_path(name, fold, seed), partial(_peer, features, name, fold, rate, seed))
         for (name, fold), rate in chosen.items()
@@ -101,49 +89,17 @@ def _peer_jobs(features: Path, chosen: dict[tuple[str, int], float], seeds: list
     ]
 
 
-def _run(jobs: list[Job], workers: int) -> None:
-    waiting = [(path, work) for path, work in jobs if not _finished(path)]
-    with ProcessPoolExecutor(workers) as pool:
-        running = {pool.submit(_kept, path, work): path for path, work in waiting}
-        for number, done in enumerate(as_completed(running), 1):
-            done.result()
-            print(f"{number} of {len(waiting)}: {running[done].stem}", flush=True)
-
-
-def _kept(path: Path, work: Callable[[], dict[str, np.ndarray]]) -> None:
-    torch.set_num_threads(1)
-    outcome = work()
-    with atomic_file(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **outcome)  # type: ignore[arg-type]  # its stubs take no mapping of arrays
-
-
-def _finished(path: Path) -> bool:
-    return path.exists() and zipfile.is_zipfile(path)
-
-
 def _path(name: str, fold: int, what: object) -> Path:
     return WORK / f"{name}-fold{fold}-{what}.npz"
 
 
-def _features(data: Path) -> Path:
-    target = WORK / "features"
-    if not target.exists():
-        clips = urbansound8k.index(data).clips
-        clips = clips[[(data / path).is_file() for path in clips["path"]]].reset_index(drop=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        build(clips, data, FRONT_END, target)
-    return target
-
-
-def _parts(features: Path, fold: int) -> Parts:
-    return load_parts(SplitParams(test_folds=(fold,), val_folds="out_of_fold"), SPLIT_SEED, features)
-
-
 def _compact(features: Path, fold: int, seed: int) -> dict[str, np.ndarray]:
-    parts = _parts(features, fold)
+    parts = trainings.divided(features, fold)
     state = WORK / f"state-fold{fold}-{seed}"
     state.mkdir(parents=True, exist_ok=True)
-    fitted = fit_parts(parts, FRONT_END, TrainParams(), seed, lambda name: state / f"{name}.pt", progress=False)
+    fitted = fit_parts(
+        parts, trainings.FRONT_END, TrainParams(), seed, lambda name: state / f"{name}.pt", progress=False
+    )
     made = make_candidate(
         fitted.trained.checkpoint, fitted.judges, parts, PLAIN, QuantizationParams(), GateParams(), 10, seed
     )
@@ -154,10 +110,10 @@ def _compact(features: Path, fold: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def _choose(features: Path, name: str, fold: int, inner: int, rate: float) -> dict[str, np.ndarray]:
-    parts = _parts(features, fold)
+    parts = trainings.divided(features, fold)
     judged = parts.validations[inner]
     clips = Clips(judged.train.features, judged.train.labels)
-    network = train(PEERS[name], rate, clips, len(parts.classes), FRONT_END, seed=0)
+    network = train(PEERS[name], rate, clips, len(parts.classes), trainings.FRONT_END, seed=0)
     return {"correct": predict_logits(network, judged.held.features).argmax(axis=1) == judged.held.labels}
 
 
@@ -170,15 +126,15 @@ def _chosen(features: Path, name: str, fold: int) -> float:
 
 
 def _peer(features: Path, name: str, fold: int, rate: float, seed: int) -> dict[str, np.ndarray]:
-    parts = _parts(features, fold)
+    parts = trainings.divided(features, fold)
     part = parts.part("train")
     clips = Clips(part.features, part.labels)
-    network = train(PEERS[name], rate, clips, len(parts.classes), FRONT_END, seed)
+    network = train(PEERS[name], rate, clips, len(parts.classes), trainings.FRONT_END, seed)
     return {"logits": predict_logits(network, parts.part("test").features)}
 
 
 def _compare(features: Path, folds: list[int], seeds: list[int]) -> dict[str, Any]:
-    tests = [_parts(features, fold).part("test") for fold in folds]
+    tests = [trainings.divided(features, fold).part("test") for fold in folds]
     labels = np.concatenate([test.labels for test in tests])
     recordings = np.concatenate([test.clips["recording"].to_numpy(dtype=str) for test in tests])
 

@@ -1,0 +1,69 @@
+"""Many trainings on a real copy of UrbanSound8K, in processes of their own, each kept so that a run goes on."""
+
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from earshot.datasets import urbansound8k
+from earshot.datasets.extract import build
+from earshot.datasets.parts import Parts, load_parts
+from earshot.datasets.split import SplitParams
+from earshot.features import FrontEndParams
+from earshot.files import STATE_DIR, atomic_file
+from earshot.hashes import hash_code, hash_json
+
+ROOT = Path(__file__).parents[1]
+FRONT_END = FrontEndParams()
+SPLIT_SEED = 0  # of the inner folds: the same division for all that is compared
+Job = tuple[Path, Callable[[], dict[str, np.ndarray]]]
+
+
+def run(jobs: list[Job], workers: int | None = None) -> None:
+    """Do what has no file yet, in `workers` processes of one thread each, one for each core by default."""
+    waiting = [(path, work) for path, work in jobs if not _finished(path)]
+    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+        running = {pool.submit(_keep, path, work): path for path, work in waiting}
+        for number, done in enumerate(as_completed(running), 1):
+            seconds = done.result()
+            print(f"{number} of {len(waiting)}: {running[done].stem}, {seconds:.0f} s", flush=True)
+
+
+def kept(name: str) -> Path:
+    """Where the benchmark `name` keeps its trainings: another directory for another code of the stage that trains."""
+    return ROOT / STATE_DIR / name / hash_json(hash_code(("train",), ROOT / "dvc.yaml"))[:12]
+
+
+def features(data: Path, target: Path) -> Path:
+    """The feature cache of the clips that lie in `data`; made if it is not there."""
+    if not target.exists():
+        clips = urbansound8k.index(data).clips
+        clips = clips[[(data / path).is_file() for path in clips["path"]]].reset_index(drop=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        build(clips, data, FRONT_END, target)
+    return target
+
+
+def divided(cache: Path, fold: int) -> Parts:
+    """The clips with `fold` to test on, and four inner folds by recording of the others."""
+    return load_parts(SplitParams(test_folds=(fold,), val_folds="out_of_fold"), SPLIT_SEED, cache)
+
+
+def _keep(path: Path, work: Callable[[], dict[str, np.ndarray]]) -> float:
+    torch.set_num_threads(1)
+    begun = time.perf_counter()
+    outcome = work()
+    seconds = time.perf_counter() - begun
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, seconds=seconds, **outcome)  # type: ignore[arg-type]  # its stubs take no mapping of arrays
+    return seconds
+
+
+def _finished(path: Path) -> bool:
+    return path.exists() and zipfile.is_zipfile(path)
