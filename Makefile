@@ -42,7 +42,7 @@ bento-check: $(VENV)/.installed  ## a built bento in an empty environment; SOUND
 	python benchmarks/bento/check.py $(SOUNDS)
 
 soak: $(VENV)/.installed  ## ten minutes of 32 clients, slow and vanishing ones among them
-	python benchmarks/soak/run.py
+	python benchmarks/soak/run.py --json benchmarks/soak/result.json
 
 format: $(VENV)/.installed  ## let ruff rewrite what it can
 	ruff check --fix .
