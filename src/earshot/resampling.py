@@ -40,44 +40,46 @@ class Resampler:
         self.context_in = ceil(_CONTEXT * from_hz / min(from_hz, to_hz) / self._in) * self._in
         self._whole = round(_WHOLE_S * from_hz)
         self._soxr = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality=_QUALITY)
-        self._kept = np.zeros(0, np.float32)  # input from _kept_from on
+        # Until it is known whether the sound is a short one: its input, and its output if it is.
+        self._held: list[np.ndarray] = []
+        self._short: list[np.ndarray] = []
+        self._kept = np.zeros(0, np.float32)  # of a long one, the input from _kept_from on
         self._kept_from = 0
+        self._length = 0  # input samples so far
         self._next = 0  # first input sample of the next block
 
     def push(self, samples: np.ndarray) -> np.ndarray:
         """What `samples`, float32 (n,), complete; nothing while it could still be all of a short sound."""
-        self._kept = np.concatenate([self._kept, samples])
-        done = []
-        if self._length > self._whole:
-            while self._length >= self._next + self.block_in + self.context_in:
-                done.append(self._block())
-        return np.concatenate(done) if done else np.zeros(0, np.float32)
+        self._length += len(samples)
+        if self._length <= self._whole:
+            self._held.append(samples)
+            self._short.append(self._soxr.resample_chunk(samples))
+            return np.zeros(0, np.float32)
+        self._kept = np.concatenate([*self._held, self._kept, samples])
+        self._held = []
+        done = [np.zeros(0, np.float32)]
+        while self._length >= self._next + self.block_in + self.context_in:
+            done.append(self._block())
+        return np.concatenate(done)
 
     def finish(self) -> np.ndarray:
         """The rest."""
         if self._length <= self._whole:
-            return self._convert(self._kept)
-        done = []
+            return np.concatenate([*self._short, self._soxr.resample_chunk(np.zeros(0, np.float32), last=True)])
+        done = [np.zeros(0, np.float32)]
         while self._next < self._length:
             done.append(self._block())
-        return np.concatenate(done) if done else np.zeros(0, np.float32)
-
-    @property
-    def _length(self) -> int:
-        """Input samples so far."""
-        return self._kept_from + len(self._kept)
+        return np.concatenate(done)
 
     def _block(self) -> np.ndarray:
         begin = max(0, self._next - self.context_in)
         end = self._next + self.block_in
-        converted = self._convert(self._kept[begin - self._kept_from : end + self.context_in - self._kept_from])
+        self._soxr.clear()
+        around = self._kept[begin - self._kept_from : end + self.context_in - self._kept_from]
+        converted = self._soxr.resample_chunk(around, last=True)
         first = (self._next - begin) // self._in * self._out
         last = first + self.block_out if self._length > end else None
         self._next = end
         unneeded = max(0, end - self.context_in - self._kept_from)
         self._kept, self._kept_from = self._kept[unneeded:], self._kept_from + unneeded
         return converted[first:last]
-
-    def _convert(self, samples: np.ndarray) -> np.ndarray:
-        self._soxr.clear()
-        return self._soxr.resample_chunk(samples, last=True)
