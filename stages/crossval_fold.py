@@ -15,7 +15,7 @@ from earshot.deployment.convert import convert
 from earshot.deployment.quantize import run_logits
 from earshot.evaluation.fold import FoldPredictions, write_fold
 from earshot.features import FrontEndParams
-from earshot.files import exclusive
+from earshot.training import parallel
 from earshot.training.config import TrainParams
 from earshot.training.resume import state_path
 from earshot.training.validated import fit_parts
@@ -32,10 +32,12 @@ def main() -> None:
     # All wanted folds, so that one that does not exist is named before the first training and not after the last.
     check_folds((fold, *params.load("crossval", CrossvalParams).folds), open_cache(FEATURES)[1]["fold"].tolist())
     parts = load_parts(turn(fold, params.load("split", SplitParams)), seed, FEATURES)
-    with exclusive("crossval"):
+    with parallel.exclusive("crossval"):
         test = parts.part("test")
         states = partial(state_path, FEATURES, front_end, parts.split, training, seed)
         fitted = fit_parts(parts, front_end, training, seed, states)
+        if not parallel.is_first():
+            return
         quantization = params.load("quantization", QuantizationParams)
         pair = convert(fitted.trained.checkpoint, fitted.judges, parts, quantization, seed)
         predictions = FoldPredictions(

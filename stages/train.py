@@ -7,8 +7,8 @@ from earshot.datasets.config import DatasetParams
 from earshot.datasets.parts import load_parts
 from earshot.datasets.split import SplitParams
 from earshot.features import FrontEndParams
-from earshot.files import atomic_directory, exclusive, write_csv, write_json
-from earshot.training import checkpoint
+from earshot.files import atomic_directory, write_csv, write_json
+from earshot.training import checkpoint, parallel
 from earshot.training.config import TrainParams
 from earshot.training.loop import HISTORY_COLUMNS
 from earshot.training.report import summarise
@@ -24,9 +24,11 @@ def main() -> None:
     front_end = params.load("audio", FrontEndParams)
     train = params.load("train", TrainParams)
     parts = load_parts(params.load("split", SplitParams), seed, FEATURES)
-    with exclusive("train"):
+    with parallel.exclusive("train"):
         states = partial(state_path, FEATURES, front_end, parts.split, train, seed)
         fitted = fit_parts(parts, front_end, train, seed, states)
+        if not parallel.is_first():
+            return
         write_csv("metrics/history.csv", fitted.trained.history, HISTORY_COLUMNS)
         write_json("metrics/train.json", summarise(fitted.trained, dataset.name, parts.split))
         with atomic_directory("models/judges") as directory:

@@ -6,7 +6,7 @@ import torch
 
 from earshot.features import FrontEndParams
 from earshot.params import ParamsError
-from earshot.training import loop
+from earshot.training import loop, parallel
 from earshot.training.config import AugmentParams, TrainParams
 from earshot.training.loop import HISTORY_COLUMNS, Clips, TrainingError, fit
 from earshot.training.predict import predict_logits
@@ -174,7 +174,7 @@ def inputs(tmp_path, monkeypatch):
     return tmp_path, name
 
 
-def test_a_state_belongs_to_its_inputs_parameters_and_code(inputs):
+def test_a_state_belongs_to_its_inputs_parameters_code_and_processes(inputs, monkeypatch):
     root, name = inputs
     names = [name()]
     assert name() == names[0]
@@ -185,6 +185,8 @@ def test_a_state_belongs_to_its_inputs_parameters_and_code(inputs):
     for changed in ("features/logmel.npy", "features/index.csv", "loop.py"):
         (root / changed).write_bytes(b"other")
         names.append(name())
+    monkeypatch.setattr(parallel, "size", lambda: 2)
+    names.append(name())
     assert len(set(names)) == len(names)
     assert len(list((root / "state/training").iterdir())) == KEEP_RUNS
 

@@ -2,11 +2,15 @@
 
 All randomness of an epoch comes from a seed made of the run's seed and the epoch's number, so that the state at the
 end of an epoch is all that a resumed run needs to end with the same weights as an uninterrupted one.
+
+Processes that torchrun started train together (`earshot.training.parallel`): each goes through the same steps, on its
+share of their clips.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +23,9 @@ from earshot.errors import EarshotError
 from earshot.features import FrontEndParams
 from earshot.files import atomic_file
 from earshot.progress import progress as progress_bar
-from earshot.training import augment
+from earshot.training import augment, parallel
 from earshot.training.checkpoint import Checkpoint, make_model
-from earshot.training.config import TrainParams
+from earshot.training.config import Recipe, TrainParams
 from earshot.training.models import Compact, Tutorial
 from earshot.training.predict import predict_logits
 
@@ -67,10 +71,11 @@ def fit(
     no validation. `title` stands beside the progress bar.
 
     With `state_path`, the state of every finished epoch is written there, and a run that finds one goes on from it.
-    The caller makes sure that the state belongs to the same data, parameters and code.
+    The caller makes sure that the state belongs to the same data, parameters and code. Of processes that train together
+    all return the same, and only the first one reads and writes `state_path`.
 
     Raises:
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, the device is not there, or a process would have no clips.
     """
     device = _device(params.device)
     recipe = params.resolved()
@@ -84,18 +89,19 @@ def fit(
     labels = torch.from_numpy(train.labels.astype(np.int64)).to(device)
 
     batches = _batches(len(features), recipe.batch_size)
+    _check_shares(len(features), batches, recipe)
     steps = recipe.epochs * batches
     optimizer, scheduler = _optimizer(model, params, steps)
     history: list[dict[str, float]] = []
     best: dict[str, Any] = {}
-    state = _load_state(state_path)
+    state = parallel.from_first(partial(_load_state, state_path))
     if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         if scheduler is not None:
             scheduler.load_state_dict(state["scheduler"])
         history, best = state["history"], state["best"]
-        print(f"resuming training after epoch {len(history)} of {recipe.epochs} (state in {state_path})", flush=True)
+        parallel.say(f"resuming training after epoch {len(history)} of {recipe.epochs} (state in {state_path})")
 
     step_loss = _step_loss(model, params, recipe.label_smoothing, len(classes), front_end)
     bar = progress_bar(
@@ -104,22 +110,29 @@ def fit(
         total=recipe.epochs,
         desc=f"train {params.model} {title}".rstrip(),
         unit="epoch",
-        disable=not progress,
+        disable=not (progress and parallel.is_first()),
     )
     for epoch in bar:
-        torch.manual_seed(seed * 1_000_003 + epoch)
+        epoch_seed = seed * 1_000_003 + epoch
+        torch.manual_seed(epoch_seed)
+        order = torch.randperm(len(features)).to(device)
+        parallel.seed_apart(epoch_seed)
         model.train()
         total = 0.0
         learning_rate = optimizer.param_groups[0]["lr"]
-        for batch in torch.randperm(len(features)).to(device).tensor_split(batches):
-            loss = step_loss(features[batch], labels[batch], (epoch - 1) / recipe.epochs)
+        for batch in order.tensor_split(batches):
+            share = parallel.share(batch)
+            loss = step_loss(features[share], labels[share], (epoch - 1) / recipe.epochs)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            parallel.average_gradients(model, len(share) / len(batch))
             optimizer.step()
             if scheduler is not None:
                 scheduler.step()
-            total += float(loss.detach()) * len(batch)
-        row = {"epoch": epoch, "train_loss": total / len(features), **({} if val is None else _validate(model, val))}
+            total += float(loss.detach()) * len(share)
+        parallel.average_statistics(model)
+        row = {"epoch": epoch, "train_loss": parallel.total(total) / len(features)}
+        row |= parallel.from_first(partial(_validate, model, val))
         row["learning_rate"] = learning_rate
         if not all(np.isfinite(value) for value in row.values()):
             raise TrainingError(
@@ -133,7 +146,8 @@ def fit(
         if val is not None:
             shown["val_acc"] = f"{row['val_accuracy']:.3f}"
         bar.set_postfix(shown, refresh=False)
-        _save_state(state_path, model, optimizer, scheduler, history, best)
+        if parallel.is_first():
+            _save_state(state_path, model, optimizer, scheduler, history, best)
 
     final = make_model(params.model, len(classes), front_end)
     final.load_state_dict(best["weights"])
@@ -162,6 +176,15 @@ def _first_settled_epoch(params: TrainParams) -> int:
 def _batches(clips: int, batch_size: int) -> int:
     """Steps an epoch. Batches are of nearly equal size, so that none is too small for batch normalisation."""
     return max(1, round(clips / batch_size))
+
+
+def _check_shares(clips: int, batches: int, recipe: Recipe) -> None:
+    smallest = clips // batches
+    if smallest < parallel.size():
+        raise TrainingError(
+            f"{parallel.size()} processes cannot divide a step of {smallest} clips (of {clips}, train.batch_size "
+            f"{recipe.batch_size}): start at most {smallest}, or raise train.batch_size"
+        )
 
 
 def _step_loss(
@@ -196,7 +219,9 @@ def _optimizer(model: torch.nn.Module, params: TrainParams, steps: int) -> tuple
     return optimizer, scheduler
 
 
-def _validate(model: torch.nn.Module, val: Clips) -> dict[str, float]:
+def _validate(model: torch.nn.Module, val: Clips | None) -> dict[str, float]:
+    if val is None:
+        return {}
     logits = torch.from_numpy(predict_logits(model, val.features))
     labels = torch.from_numpy(val.labels.astype(np.int64))
     return {
@@ -206,14 +231,28 @@ def _validate(model: torch.nn.Module, val: Clips) -> dict[str, float]:
 
 
 def _device(wanted: str) -> torch.device:
-    if wanted != "auto":
-        available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        if not available[wanted]:
-            raise TrainingError(f"train.device is {wanted}, but torch finds none here; set it to auto or cpu")
-        return torch.device(wanted)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted != "auto" and not available[wanted]:
+        raise TrainingError(f"train.device is {wanted}, but torch finds none here; set it to auto or cpu")
+    if parallel.size() > 1:
+        return _device_of_several(wanted)
+    return torch.device(next(name for name in available if available[name]) if wanted == "auto" else wanted)
+
+
+def _device_of_several(wanted: str) -> torch.device:
+    """The device of this one of several processes: a GPU of its own, or the CPU."""
+    if wanted == "mps":
+        raise TrainingError("train.device is mps, which several processes cannot train on; set it to cpu")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    number, gpus = parallel.local_rank(), torch.cuda.device_count()
+    if number >= gpus:
+        raise TrainingError(
+            f"process {number + 1} of this machine has no GPU, there are {gpus}: start torchrun with "
+            f"--nproc-per-node {gpus}, or set train.device to cpu"
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import torch
 from earshot.features import FrontEndParams
 from earshot.files import STATE_DIR, sha256
 from earshot.hashes import hash_code, hash_json
+from earshot.training import parallel
 from earshot.training.config import TrainParams
 
 KEEP_RUNS = 5
@@ -24,7 +25,7 @@ def state_path(
     name: str = "state",
     state_dir: str | Path = STATE_DIR,
 ) -> Path:
-    """The file `name` for the state of exactly this run: these inputs, parameters, code, torch and threads.
+    """The file `name` for the state of exactly this run: these inputs, parameters, code, torch, threads and processes.
 
     The directories of all but the latest `KEEP_RUNS` runs are deleted.
     """
@@ -38,6 +39,7 @@ def state_path(
             "code": hash_code(("train",)),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
+            "processes": parallel.size(),
             "machine": platform.machine(),
         }
     )[:16]

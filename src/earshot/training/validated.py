@@ -8,6 +8,7 @@ same number of epochs. Temperature, thresholds and the gate's verdict come from 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from earshot.datasets.parts import Part, Parts
 from earshot.features import FrontEndParams
+from earshot.training import parallel
 from earshot.training.checkpoint import Checkpoint
 from earshot.training.config import TrainParams
 from earshot.training.loop import HISTORY_COLUMNS, Clips, Trained, fit
@@ -53,7 +55,8 @@ def fit_parts(
     train = _clips(parts.part("train"))
 
     def run(clips: Clips, held: Clips | None, name: str, **how: Any) -> Trained:
-        return fit(clips, held, parts.classes, front_end, params, seed, state_path(name), progress, **how)
+        path = parallel.from_first(partial(state_path, name))
+        return fit(clips, held, parts.classes, front_end, params, seed, path, progress, **how)
 
     if parts.inner is None:
         return Fitted(run(train, _clips(folds[0].held), "state"), judges=[])
