@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from earshot import params, stage
+from earshot.datasets.auxiliary import AUXILIARY, open_auxiliary
 from earshot.datasets.cache import open_cache
 from earshot.datasets.config import DatasetParams
 from earshot.datasets.crossval import CrossvalParams, check_folds, turn
@@ -34,8 +35,8 @@ def main() -> None:
     parts = load_parts(turn(fold, params.load("split", SplitParams)), seed, FEATURES)
     with parallel.exclusive("crossval"):
         test = parts.part("test")
-        states = partial(state_path, FEATURES, front_end, parts.split, training, seed)
-        fitted = fit_parts(parts, front_end, training, seed, states)
+        states = partial(state_path, (FEATURES, AUXILIARY), front_end, parts.split, training, seed)
+        fitted = fit_parts(parts, front_end, training, seed, states, auxiliary=open_auxiliary(parts.classes))
         if not parallel.is_first():
             return
         quantization = params.load("quantization", QuantizationParams)

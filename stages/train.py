@@ -3,6 +3,7 @@
 from functools import partial
 
 from earshot import params, stage
+from earshot.datasets.auxiliary import AUXILIARY, open_auxiliary
 from earshot.datasets.config import DatasetParams
 from earshot.datasets.parts import load_parts
 from earshot.datasets.split import SplitParams
@@ -25,12 +26,14 @@ def main() -> None:
     train = params.load("train", TrainParams)
     parts = load_parts(params.load("split", SplitParams), seed, FEATURES)
     with parallel.exclusive("train"):
-        states = partial(state_path, FEATURES, front_end, parts.split, train, seed)
-        fitted = fit_parts(parts, front_end, train, seed, states)
+        auxiliary = open_auxiliary(parts.classes)
+        states = partial(state_path, (FEATURES, AUXILIARY), front_end, parts.split, train, seed)
+        fitted = fit_parts(parts, front_end, train, seed, states, auxiliary=auxiliary)
         if not parallel.is_first():
             return
         write_csv("metrics/history.csv", fitted.trained.history, HISTORY_COLUMNS)
-        write_json("metrics/train.json", summarise(fitted.trained, dataset.name, parts.split))
+        others = 0 if auxiliary is None else len(auxiliary[0])
+        write_json("metrics/train.json", summarise(fitted.trained, dataset.name, parts.split, others))
         with atomic_directory("models/judges") as directory:
             for number, judge in enumerate(fitted.judges, 1):
                 checkpoint.save(judge, directory / f"{number}.pt")

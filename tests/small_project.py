@@ -31,7 +31,18 @@ COPIED = (
     ".dvc/config",
     ".dvc/.gitignore",
 )
-STAGES = ("download", "audit", "features", "train", "evaluate", "quantize", "confidence", "robustness", "release")
+STAGES = (
+    "download",
+    "audit",
+    "features",
+    "auxiliary",
+    "train",
+    "evaluate",
+    "quantize",
+    "confidence",
+    "robustness",
+    "release",
+)
 CLASSES = ("buzz", "hiss", "whistle")
 FOLDS = 5
 TIMEOUT_S = 600

@@ -14,13 +14,13 @@ EDITS = {
     "src/earshot/evaluation/calibration.py": {"evaluate", "quantize", "confidence", "robustness"},
     "src/earshot/evaluation/confidence.py": {"confidence"},
     "src/earshot/evaluation/disturbances.py": {"robustness"},
-    "src/earshot/datasets/urbansound8k.py": {"download", "quantize"},
+    "src/earshot/datasets/urbansound8k.py": {"download", "auxiliary", "quantize"},
     "src/earshot/datasets/esc50_md5.csv.gz": {"download"},
     "src/earshot/datasets/folder.py": {"download", "quantize"},
     "src/earshot/audit/inspect.py": {"audit", "quantize"},
-    "src/earshot/audio.py": {"audit", "features", "quantize", "robustness"},
-    "src/earshot/datasets/extract.py": {"features", "quantize"},
-    "src/earshot/features.py": {"features", "train", "evaluate", "quantize", "robustness"},
+    "src/earshot/audio.py": {"audit", "features", "auxiliary", "quantize", "robustness"},
+    "src/earshot/datasets/extract.py": {"features", "auxiliary", "quantize"},
+    "src/earshot/features.py": {"features", "auxiliary", "train", "evaluate", "quantize", "robustness"},
     "src/earshot/training/loop.py": {"train", "quantize"},
     "src/earshot/training/augment.py": {"train", "quantize"},
     "src/earshot/training/models.py": {"train", "evaluate", "quantize"},
@@ -34,7 +34,8 @@ EDITS = {
 PARAMETERS = {
     "train.epochs": (7, {"train", "quantize"}),
     "split.val_fraction": (0.3, {"train", "evaluate", "quantize", "robustness"}),
-    "audio.n_mels": (48, {"features", "train", "quantize"}),
+    "audio.n_mels": (48, {"features", "auxiliary", "train", "quantize"}),
+    "train.auxiliary": ("never", {"auxiliary", "train", "quantize"}),
     "audit.silence_db": (-50.0, {"audit", "quantize"}),
     "gate.min_agreement": (0.9, {"quantize"}),
     "evaluation.top_confusions": (3, {"evaluate", "confidence"}),
@@ -76,7 +77,7 @@ def test_an_edited_file_reruns_the_stages_that_use_it(project, status, path):
     assert found == EDITS[path]
 
 
-def test_a_new_synthesiser_reruns_the_download_and_makes_the_card_anew(project, status):
+def test_a_new_synthesiser_reruns_the_stages_that_synthesise_and_makes_the_card_anew(project, status):
     before = {path: path.read_bytes() for path in (project.root / "src/earshot/datasets/synthetic").glob("*.py")}
     assert len(before) > 5
     for path in before:
@@ -84,7 +85,7 @@ def test_a_new_synthesiser_reruns_the_download_and_makes_the_card_anew(project, 
     found = status()
     for path, content in before.items():
         path.write_bytes(content)
-    assert found == {"download", "quantize"}
+    assert found == {"download", "auxiliary", "quantize"}
 
 
 def test_everything_that_only_serves_or_explains_reruns_nothing(project, status):

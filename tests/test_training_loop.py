@@ -167,7 +167,7 @@ def inputs(tmp_path, monkeypatch):
 
     def name(split=None, params=COMPACT, seed=1, front_end=FRONT_END) -> str:
         path = state_path(
-            "features", front_end, split or {"strategy": "folds"}, params, seed, state_dir=tmp_path / "state"
+            ["features"], front_end, split or {"strategy": "folds"}, params, seed, state_dir=tmp_path / "state"
         )
         return path.parent.name
 

@@ -10,7 +10,7 @@ import yaml
 from earshot.files import sha256
 from earshot.hashes import hash_code
 
-STAGES = ("download", "audit", "features", "train", "quantize")  # all that a model's bytes come from
+STAGES = ("download", "audit", "features", "auxiliary", "train", "quantize")  # all that a model's bytes come from
 SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "quantization")
 _CODE_HASH_DIGITS = (
     16  # enough to tell versions of a file apart; all 64 of sixty files would be a hundredth of the model

@@ -65,6 +65,8 @@ class TrainParams:
         dropout: before the last layer; compact 0.2, tutorial 0.3.
         weight_decay: AdamW's; compact 1e-2, tutorial none.
         device: `auto` takes cuda, then mps, then cpu.
+        auxiliary: `auto` trains compact on synthesised clips beside a real data set's own, of the classes that the
+            embedded set has too; `never` does not.
         augment: changes made to training clips; only compact uses them.
     """
 
@@ -76,6 +78,7 @@ class TrainParams:
     dropout: float | None = None
     weight_decay: float | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    auxiliary: Literal["auto", "never"] = "auto"
     augment: AugmentParams = AugmentParams()
 
     def __post_init__(self) -> None:
@@ -87,6 +90,10 @@ class TrainParams:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ParamsError(f"train.{name} must be at least 0 and below 1, not {value}")
+
+    def hears_auxiliary(self, dataset: str) -> bool:
+        """Whether synthesised clips are to be trained on beside those of `dataset`; the embedded set has no others."""
+        return self.auxiliary == "auto" and self.model == "compact" and dataset != "synthetic"
 
     def resolved(self) -> "Recipe":
         """Fill what is null from the network's own recipe."""

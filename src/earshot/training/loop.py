@@ -43,6 +43,10 @@ class Clips:
     features: np.ndarray
     labels: np.ndarray
 
+    def with_others(self, others: "Clips") -> "Clips":
+        """These clips, then the others."""
+        return Clips(np.concatenate([self.features, others.features]), np.concatenate([self.labels, others.labels]))
+
 
 @dataclass(frozen=True)
 class Trained:

@@ -5,7 +5,7 @@ from typing import Any
 from earshot.training.loop import Trained
 
 
-def summarise(result: Trained, dataset: str, split: dict[str, Any]) -> dict[str, Any]:
+def summarise(result: Trained, dataset: str, split: dict[str, Any], auxiliary_clips: int = 0) -> dict[str, Any]:
     """Figures of the chosen epoch, and the size of what was trained. Losses are in nats."""
     best = result.history[result.best_epoch - 1]
     return {
@@ -14,6 +14,7 @@ def summarise(result: Trained, dataset: str, split: dict[str, Any]) -> dict[str,
         "split": split["strategy"],
         "parameters": sum(weights.numel() for weights in result.checkpoint.model.parameters()),
         "train_clips": split["train"]["clips"],
+        "auxiliary_clips": auxiliary_clips,
         "val_clips": split["val"]["clips"],
         "epochs": len(result.history),
         "best_epoch": result.best_epoch,

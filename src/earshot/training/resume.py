@@ -2,6 +2,7 @@
 
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ KEEP_RUNS = 5
 
 
 def state_path(
-    features_dir: str | Path,
+    features_dirs: Sequence[str | Path],
     front_end: FrontEndParams,
     split: dict[str, object],
     params: TrainParams,
@@ -27,11 +28,12 @@ def state_path(
 ) -> Path:
     """The file `name` for the state of exactly this run: these inputs, parameters, code, torch, threads and processes.
 
-    The directories of all but the latest `KEEP_RUNS` runs are deleted.
+    Inputs are the files of the feature caches `features_dirs`. The directories of all but the latest `KEEP_RUNS` runs
+    are deleted.
     """
     key = hash_json(
         {
-            "features": {name: sha256(Path(features_dir) / name) for name in ("logmel.npy", "index.csv")},
+            "features": [sha256(path) for inputs in features_dirs for path in sorted(Path(inputs).iterdir())],
             "front_end": asdict(front_end),
             "split": split,
             "train": asdict(params),

@@ -42,11 +42,13 @@ def fit_parts(
     seed: int,
     state_path: Callable[[str], Path],
     progress: bool = True,
+    auxiliary: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Fitted:
     """Train on the train part of `parts`, with the validation that it has.
 
-    `state_path` gives a file for each run's state, by name. Nothing is chosen by what judges say: each keeps its last
-    epoch, as the network on all clips must.
+    `state_path` gives a file for each run's state, by name. `auxiliary` are features and class numbers of clips that
+    every network is trained on beside those of the train part, and none is judged by. Nothing is chosen by what judges
+    say: each keeps its last epoch, as the network on all clips must.
 
     Raises:
         TrainingError: as `earshot.training.loop.fit`.
@@ -56,6 +58,8 @@ def fit_parts(
 
     def run(clips: Clips, held: Clips | None, name: str, **how: Any) -> Trained:
         path = parallel.from_first(partial(state_path, name))
+        if auxiliary is not None:
+            clips = clips.with_others(Clips(*auxiliary))
         return fit(clips, held, parts.classes, front_end, params, seed, path, progress, **how)
 
     if parts.inner is None:

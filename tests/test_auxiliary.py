@@ -1,0 +1,99 @@
+"""Synthesised clips beside a real set's own: trained on, and in no figure."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from earshot.datasets.auxiliary import open_auxiliary
+from earshot.datasets.parts import Parts
+from earshot.datasets.synthetic.auxiliary import make
+from earshot.errors import EarshotError
+from earshot.features import FrontEndParams
+from earshot.params import build
+from earshot.training.config import TrainParams
+from earshot.training.predict import predict_logits
+from earshot.training.validated import fit_parts
+
+FRONT_END = FrontEndParams(window_s=1.0)
+CLASSES = ("bell", "gun_shot", "siren")
+
+
+def test_the_embedded_set_and_the_tutorial_network_hear_no_others():
+    assert TrainParams().hears_auxiliary("urbansound8k")
+    assert TrainParams().hears_auxiliary("folder")
+    assert not TrainParams().hears_auxiliary("synthetic")
+    assert not TrainParams(model="tutorial").hears_auxiliary("urbansound8k")
+    assert not TrainParams(auxiliary="never").hears_auxiliary("urbansound8k")
+    with pytest.raises(EarshotError, match="auxiliary"):
+        build(TrainParams, {"auxiliary": "sometimes"}, "params.yaml: train")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("auxiliary")
+    count = make(CLASSES, FRONT_END, 7, root / "made", every=8, work=root / "work")
+    return root, count
+
+
+def test_only_classes_that_both_have_are_synthesised(made):
+    root, count = made
+    found = open_auxiliary(CLASSES, root / "made")
+    assert found is not None
+    features, labels = found
+    assert len(features) == len(labels) == count > 5
+    assert set(labels.tolist()) == {1, 2}
+    assert features.dtype == np.float16
+    assert features.shape[1:] == (FRONT_END.n_mels, FRONT_END.window_frames)
+    assert features.astype(np.float32).std() > 5
+    assert sorted(path.name for path in root.iterdir()) == ["made"]
+
+
+def test_the_seed_decides_every_byte(made):
+    root, _ = made
+    make(CLASSES, FRONT_END, 7, root / "again", every=8, work=root / "work")
+    make(CLASSES, FRONT_END, 8, root / "other", every=8, work=root / "work")
+    log_mel = {name: (root / name / "logmel.npy").read_bytes() for name in ("made", "again", "other")}
+    assert log_mel["made"] == log_mel["again"] != log_mel["other"]
+
+
+def test_where_no_class_is_shared_there_is_nothing(made):
+    root, _ = made
+    assert make({"bell", "whistle"}, FRONT_END, 7, root / "none", work=root / "work") == 0
+    assert list((root / "none").iterdir()) == []
+    assert open_auxiliary(("bell", "whistle"), root / "none") is None
+
+
+@pytest.mark.parametrize("inner", [None, np.array([1, 1, 2, 2, 3, 3, 4, 4] * 2)])
+def test_every_network_is_trained_on_them_and_judged_by_its_own_clips(inner, tmp_path, one_thread):
+    # Clips of the set itself are noise that tells nothing; the others tell the classes apart, if they are heard.
+    random = np.random.default_rng(0)
+
+    def clips(labels: np.ndarray, louder: float) -> np.ndarray:
+        cells = random.normal(-50, 8, (len(labels), 64, FRONT_END.window_frames))
+        cells[labels == 1, 20:40, ::4] += louder
+        return cells.astype(np.float16)
+
+    own, others, test = np.arange(16) % 2, np.arange(64) % 2, np.arange(40) % 2
+    features = np.concatenate([clips(own, 0), clips(test, 25)])
+    table = pd.DataFrame(
+        {"label": [("a", "b")[label] for label in (*own, *test)], "recording": np.arange(56).astype(str)}
+    )
+    parts = ["train"] * 16 + ["test"] * 40
+    if inner is None:
+        parts[12:16] = ["val"] * 4
+    else:
+        inner = np.concatenate([inner, np.zeros(40, int)])
+    divided = Parts(("a", "b"), table, np.array(parts), {}, features, inner)
+    params = TrainParams(epochs=12, batch_size=8, device="cpu")
+
+    def accuracy(auxiliary) -> list[float]:
+        states = tmp_path / ("with" if auxiliary else "without")
+        states.mkdir()
+        fitted = fit_parts(divided, FRONT_END, params, 1, lambda run: states / f"{run}.pt", False, auxiliary)
+        networks = [fitted.trained.checkpoint, *fitted.judges]
+        assert len(networks) == (1 if inner is None else 5)
+        answers = [predict_logits(one.model, divided.part("test").features).argmax(axis=1) for one in networks]
+        return [float((answer == test).mean()) for answer in answers]
+
+    assert min(accuracy((clips(others, 25), others))) > 0.9
+    assert max(accuracy(None)) < 0.8
