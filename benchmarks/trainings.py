@@ -11,15 +11,18 @@ import numpy as np
 import torch
 
 from earshot.datasets import urbansound8k
+from earshot.datasets.cache import open_cache
 from earshot.datasets.extract import build
 from earshot.datasets.parts import Parts, load_parts
 from earshot.datasets.split import SplitParams
+from earshot.datasets.synthetic.auxiliary import make
 from earshot.features import FrontEndParams
 from earshot.files import STATE_DIR, atomic_file
 from earshot.hashes import hash_code, hash_json
 
 ROOT = Path(__file__).parents[1]
 FRONT_END = FrontEndParams()
+AUXILIARY_SEED = 7
 SPLIT_SEED = 0  # of the inner folds: the same division for all that is compared
 Job = tuple[Path, Callable[[], dict[str, np.ndarray]]]
 
@@ -46,6 +49,14 @@ def features(data: Path, target: Path) -> Path:
         clips = clips[[(data / path).is_file() for path in clips["path"]]].reset_index(drop=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         build(clips, data, FRONT_END, target)
+    return target
+
+
+def auxiliary(cache: Path) -> Path:
+    """The synthesised clips of the classes in `cache`, beside it; made if they are not there."""
+    target = cache.with_name("auxiliary")
+    if not target.exists():
+        make(set(open_cache(cache)[1]["label"]), FRONT_END, AUXILIARY_SEED, target, work=cache.with_name("work"))
     return target
 
 

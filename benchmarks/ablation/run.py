@@ -24,6 +24,7 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
+from earshot.datasets.auxiliary import open_auxiliary
 from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
 from earshot.files import write_json
 from earshot.inference.scores import softmax
@@ -49,6 +50,7 @@ def with_recipe(**changes: Any) -> Callable[[TrainParams], TrainParams]:
 
 SETTINGS: dict[str, Callable[[TrainParams], TrainParams]] = {
     RECIPE: lambda params: params,
+    "no synthesised clips": with_recipe(auxiliary="never"),
     "no relaxed instance norm": lambda params: params,  # in the network, not in the parameters: see `_answers`
     "no mixed styles": without(style_probability=0.0),
     "no mixing": without(mixup_probability=0.0),
@@ -75,6 +77,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
     cache = trainings.features(arguments.data, WORK / "features")
+    trainings.auxiliary(cache)
     names = list(dict.fromkeys([RECIPE, *arguments.only]))
     epochs = max(1, round(TrainParams().resolved().epochs * arguments.schedule))
     every = [(fold, inner) for fold in arguments.folds for inner in range(INNER_FOLDS)]
@@ -105,6 +108,9 @@ def _answers(cache: Path, name: str, fold: int, inner: int, epochs: int, seed: i
     RelaxedInstanceNorm.relaxation = 1.0 if name == "no relaxed instance norm" else 0.5
     params = replace(SETTINGS[name](TrainParams()), epochs=epochs)
     clips = Clips(judged.train.features, judged.train.labels)
+    others = open_auxiliary(parts.classes, trainings.auxiliary(cache))
+    if params.auxiliary == "auto" and others is not None:
+        clips = clips.with_others(Clips(*others))
     trained = fit(clips, None, parts.classes, trainings.FRONT_END, params, seed, progress=False)
     return {
         "logits": predict_logits(trained.checkpoint.model, judged.held.features),

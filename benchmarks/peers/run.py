@@ -5,7 +5,7 @@
 - compact: this project's network and recipe; temperature and INT8 file as the pipeline makes them, out of fold
 - tutorial: the network of the tutorial
 - sb_cnn: SB-CNN (Salamon and Bello 2017) as published
-- sb_cnn_augmented: the same with this project's augmentation, and Adam
+- sb_cnn_augmented: the same with this project's augmentation and synthesised clips, and Adam
 
 The training recordings of a test fold are divided into four inner folds by recording, for all alike. A peer's learning
 rate is the one of three with the best accuracy on the first of them; it is then trained on all training clips, as
@@ -27,6 +27,8 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
+from earshot.datasets.auxiliary import open_auxiliary
+from earshot.datasets.parts import Part, Parts
 from earshot.deployment.candidate import make_candidate
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.provenance import Provenance
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
     features = trainings.features(arguments.data, WORK / "features")
+    trainings.auxiliary(features)
     trainings.run(_compact_jobs(features, arguments.folds, arguments.seeds), arguments.workers)
     trainings.run(_choosing_jobs(features, arguments.folds), arguments.workers)
     chosen = {(name, fold): _chosen(features, name, fold) for name in PEERS for fold in arguments.folds}
@@ -97,8 +100,9 @@ def _compact(features: Path, fold: int, seed: int) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
     state = WORK / f"state-fold{fold}-{seed}"
     state.mkdir(parents=True, exist_ok=True)
+    others = open_auxiliary(parts.classes, trainings.auxiliary(features))
     fitted = fit_parts(
-        parts, trainings.FRONT_END, TrainParams(), seed, lambda name: state / f"{name}.pt", progress=False
+        parts, trainings.FRONT_END, TrainParams(), seed, lambda name: state / f"{name}.pt", False, auxiliary=others
     )
     made = make_candidate(
         fitted.trained.checkpoint, fitted.judges, parts, PLAIN, QuantizationParams(), GateParams(), 10, seed
@@ -112,7 +116,7 @@ def _compact(features: Path, fold: int, seed: int) -> dict[str, np.ndarray]:
 def _choose(features: Path, name: str, fold: int, inner: int, rate: float) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
     judged = parts.validations[inner]
-    clips = Clips(judged.train.features, judged.train.labels)
+    clips = _heard(features, parts, judged.train, name)
     network = train(PEERS[name], rate, clips, len(parts.classes), trainings.FRONT_END, seed=0)
     return {"correct": predict_logits(network, judged.held.features).argmax(axis=1) == judged.held.labels}
 
@@ -127,10 +131,16 @@ def _chosen(features: Path, name: str, fold: int) -> float:
 
 def _peer(features: Path, name: str, fold: int, rate: float, seed: int) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
-    part = parts.part("train")
-    clips = Clips(part.features, part.labels)
+    clips = _heard(features, parts, parts.part("train"), name)
     network = train(PEERS[name], rate, clips, len(parts.classes), trainings.FRONT_END, seed)
     return {"logits": predict_logits(network, parts.part("test").features)}
+
+
+def _heard(features: Path, parts: Parts, train: Part, name: str) -> Clips:
+    """What the peer is trained on."""
+    clips = Clips(train.features, train.labels)
+    others = open_auxiliary(parts.classes, trainings.auxiliary(features)) if PEERS[name].augmented else None
+    return clips if others is None else clips.with_others(Clips(*others))
 
 
 def _compare(features: Path, folds: list[int], seeds: list[int]) -> dict[str, Any]:

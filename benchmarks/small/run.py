@@ -20,6 +20,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
+from earshot.datasets.auxiliary import open_auxiliary
 from earshot.datasets.cache import open_cache
 from earshot.evaluation.bootstrap import group, ratio_interval
 from earshot.evaluation.calibration import negative_log_likelihood
@@ -44,6 +45,8 @@ def main() -> None:
     arguments = parser.parse_args()
     work = trainings.kept("small") / (arguments.data.name if arguments.data else "synthetic")
     cache = Path("data/features") if arguments.data is None else trainings.features(arguments.data, work / "features")
+    if arguments.data is not None:
+        trainings.auxiliary(cache)
     jobs = {(name, seed): work / f"{name}-{seed}.npz" for name in NETWORKS for seed in arguments.seeds}
     trainings.run([(path, partial(_answers, cache, *job)) for job, path in jobs.items()], arguments.workers)
     result: dict[str, Any] = {
@@ -62,15 +65,12 @@ def _answers(cache: Path, network: str, seed: int) -> dict[str, np.ndarray]:
     labels = np.array([classes.index(label) for label in clips["label"]], np.int64)
     chosen, known = draw(clips, seed)
     rest = np.flatnonzero(~clips["recording"].isin(known))
-    trained = fit(
-        Clips(np.ascontiguousarray(features[chosen]), labels[chosen]),
-        None,
-        classes,
-        trainings.FRONT_END,
-        TrainParams(model="compact" if network == "compact" else "tutorial"),
-        seed,
-        progress=False,
-    )
+    params = TrainParams(model="compact" if network == "compact" else "tutorial")
+    train = Clips(np.ascontiguousarray(features[chosen]), labels[chosen])
+    others = open_auxiliary(classes, cache.with_name("auxiliary"))  # of the embedded set there are none
+    if params.model == "compact" and others is not None:
+        train = train.with_others(Clips(*others))
+    trained = fit(train, None, classes, trainings.FRONT_END, params, seed, progress=False)
     return {
         "logits": predict_logits(trained.checkpoint.model, features[rest]),
         "labels": labels[rest],
