@@ -63,6 +63,11 @@ def test_where_no_class_is_shared_there_is_nothing(made):
     assert open_auxiliary(("bell", "whistle"), root / "none") is None
 
 
+def test_a_stage_that_did_not_run_is_not_taken_for_nothing(tmp_path):
+    with pytest.raises(EarshotError, match="run `dvc repro auxiliary`"):
+        open_auxiliary(("siren", "whistle"), tmp_path / "auxiliary")
+
+
 @pytest.mark.parametrize("inner", [None, np.array([1, 1, 2, 2, 3, 3, 4, 4] * 2)])
 def test_every_network_is_trained_on_them_and_judged_by_its_own_clips(inner, tmp_path, one_thread):
     # Clips of the set itself are noise that tells nothing; the others tell the classes apart, if they are heard.

@@ -187,6 +187,7 @@ def prepared(home: Path, **train: Any) -> Project:
     index["fold"] = 1 + np.arange(60) // 12
     index[["start_s", "end_s", "salience", "frames", "truncated_s"]] = None
     (project.root / "data/features").mkdir()
+    (project.root / "data/auxiliary").mkdir()
     index.to_csv(project.root / "data/features/index.csv", index=False)
     np.save(project.root / "data/features/logmel.npy", made.features)
     (home / "witness").mkdir()

@@ -48,7 +48,10 @@ def main() -> None:
     if arguments.data is not None:
         trainings.auxiliary(cache)
     jobs = {(name, seed): work / f"{name}-{seed}.npz" for name in NETWORKS for seed in arguments.seeds}
-    trainings.run([(path, partial(_answers, cache, *job)) for job, path in jobs.items()], arguments.workers)
+    trainings.run(
+        [(path, partial(_answers, cache, arguments.data is not None, *job)) for job, path in jobs.items()],
+        arguments.workers,
+    )
     result: dict[str, Any] = {
         "data": "synthetic" if arguments.data is None else arguments.data.name,
         "train_clips_of_a_class": CLIPS,
@@ -59,7 +62,7 @@ def main() -> None:
     print(json.dumps(result, indent=1))
 
 
-def _answers(cache: Path, network: str, seed: int) -> dict[str, np.ndarray]:
+def _answers(cache: Path, real: bool, network: str, seed: int) -> dict[str, np.ndarray]:
     features, clips = open_cache(cache)
     classes = tuple(sorted(set(clips["label"])))
     labels = np.array([classes.index(label) for label in clips["label"]], np.int64)
@@ -67,8 +70,8 @@ def _answers(cache: Path, network: str, seed: int) -> dict[str, np.ndarray]:
     rest = np.flatnonzero(~clips["recording"].isin(known))
     params = TrainParams(model="compact" if network == "compact" else "tutorial")
     train = Clips(np.ascontiguousarray(features[chosen]), labels[chosen])
-    others = open_auxiliary(classes, cache.with_name("auxiliary"))  # of the embedded set there are none
-    if params.model == "compact" and others is not None:
+    others = open_auxiliary(classes, trainings.auxiliary(cache)) if real and params.model == "compact" else None
+    if others is not None:
         train = train.with_others(Clips(*others))
     trained = fit(train, None, classes, trainings.FRONT_END, params, seed, progress=False)
     return {
