@@ -45,13 +45,11 @@ def main() -> None:
     arguments = parser.parse_args()
     work = trainings.kept("small") / (arguments.data.name if arguments.data else "synthetic")
     cache = Path("data/features") if arguments.data is None else trainings.features(arguments.data, work / "features")
-    if arguments.data is not None:
+    real = arguments.data is not None
+    if real:
         trainings.auxiliary(cache)
     jobs = {(name, seed): work / f"{name}-{seed}.npz" for name in NETWORKS for seed in arguments.seeds}
-    trainings.run(
-        [(path, partial(_answers, cache, arguments.data is not None, *job)) for job, path in jobs.items()],
-        arguments.workers,
-    )
+    trainings.run([(path, partial(_answers, cache, real, *job)) for job, path in jobs.items()], arguments.workers)
     result: dict[str, Any] = {
         "data": "synthetic" if arguments.data is None else arguments.data.name,
         "train_clips_of_a_class": CLIPS,
