@@ -173,6 +173,14 @@ def test_a_source_is_heard_in_every_slice(label: str) -> None:
             assert np.abs(piece).max() > 0.01 * loudest, f"{label}, seed {seed}: nothing heard from {start} s"
 
 
+@pytest.mark.parametrize("label", SOURCES)
+def test_a_source_that_is_not_waited_for_is_sound_or_silence(label: str) -> None:
+    # A bystander has no slice to be heard in: in half a second no shot may fall, and no dog bark.
+    for seed in range(20):
+        sound = SOURCES[label](np.random.default_rng(seed), 22_050, [])
+        assert np.isfinite(sound).all(), seed
+
+
 def test_foreground_stands_out_of_the_ambience_more_than_background() -> None:
     contrast = {}
     for salience in (1, 2):

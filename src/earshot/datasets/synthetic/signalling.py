@@ -97,7 +97,7 @@ def gun_shot(rng: np.random.Generator, samples: int, windows: Windows) -> Signal
     if crack_lead_s:
         n_wave = np.linspace(1, -1, max(int(log_uniform(rng, 0.0002, 0.0006) * RATE_HZ), 4))
         out += log_uniform(rng, 0.2, 1) * convolve(impulses(samples, times - crack_lead_s, level), n_wave)
-    out = out / np.abs(out).max()
+    out = _peak_one(out)  # silence, where no shot fell: as a bystander it need not be heard
     tail_s = log_uniform(rng, 0.08, 0.9)  # 1/e of the energy that comes back from walls, trees and hills
     t = time_s(int(min(5 * tail_s, 3.0) * RATE_HZ))
     tail = np.zeros(len(t))
