@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 repro: $(VENV)/.installed  ## environment, then the pipeline; DATASET=urbansound8k [DATASET_PATH=dir] for other data
 ifdef DATASET
-	dvc exp run -S dataset.name=$(DATASET) $(if $(DATASET_PATH),-S dataset.path=$(DATASET_PATH)) $(if $(VERIFY),-S dataset.verify=$(VERIFY))
+	dvc exp run -S dataset.name=$(DATASET) $(if $(DATASET_PATH),-S 'dataset.path="$(DATASET_PATH)"') $(if $(VERIFY),-S dataset.verify=$(VERIFY))
 else
 	dvc repro
 endif

@@ -182,6 +182,23 @@ def test_silence_is_called_silence_and_left_to_a_person(watched: Watched, tmp_pa
     watched.listen_to(path)
     assert watched.text("#headline") == "Silence"
     assert "means nothing" in watched.text("#verdict")
+    assert not watched.shown("#ranks")
+    watched.listen_to(hiss(tmp_path / "tap.wav"))
+    assert watched.shown("#ranks")
+
+
+@needs_browser
+def test_what_is_not_finite_is_refused_and_not_drawn(watched: Watched, service: str, tmp_path: Path) -> None:
+    path = tmp_path / "nan.wav"
+    samples = noise(44_100)
+    samples[1_000:1_100] = np.nan
+    path.write_bytes(wav(samples, 44_100, "FLOAT").read())
+    status, refusal = post(service, "classify", path)
+    watched.listen_to(path)
+    assert watched.page.get_by_role("alert").inner_text() == f"nan.wav: {refusal['error']['message']}"
+    watched.page.wait_for_selector("#scope-note:has-text('not finite')")
+    assert [c for c in watched.complaints if str(status) not in c] == []
+    watched.complaints.clear()
 
 
 @needs_browser

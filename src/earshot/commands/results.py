@@ -14,7 +14,7 @@ further. `dvc metrics diff` compares them with those of the last commit."""
 
 _EXAMPLES = """\
   earshot results
-  earshot results --metrics docs/results/compact-folds"""
+  earshot results --metrics docs/results/us8k_sample/compact-fold1"""
 
 
 def add_parser(commands: Subparsers) -> None:

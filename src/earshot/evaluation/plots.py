@@ -1,6 +1,7 @@
 """Pictures of an evaluation, as PNG files that are the same bytes for the same figures."""
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,7 +98,14 @@ def plot_per_class(evaluation: Evaluation, target: str | Path) -> None:
                 axes.vlines(report.interval, row - 0.13, row + 0.13, color=INK, linewidth=1.4)
             if report.precision is not None and report.support:
                 axes.plot(
-                    report.precision, row, "D", color=ORANGE, markersize=6, markeredgecolor=INK, markeredgewidth=0.6
+                    report.precision,
+                    row,
+                    "D",
+                    color=ORANGE,
+                    markersize=6,
+                    markeredgecolor=INK,
+                    markeredgewidth=0.6,
+                    clip_on=False,
                 )
             words = f"{report.support} clips, {report.recordings} rec."
             if report.interval_note and report.support:
@@ -107,6 +115,7 @@ def plot_per_class(evaluation: Evaluation, target: str | Path) -> None:
         axes.set_yticks(range(len(reports)), [report.name for report in reports])
         axes.set_ylim(len(reports) - 0.4, -0.6)
         _share_axis(axes, "x")
+        axes.set_xlabel("recall, precision")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color="#E6E6E6")
@@ -127,16 +136,23 @@ def plot_reliability(reliability: Reliability, target: str | Path) -> None:
     with _figure(target, 6.4, 7.2) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
         upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
-        upper.errorbar(
+        upper.vlines(
             bins.confidence,
-            bins.confidence,
-            yerr=1.96 * bins.noise,
-            fmt="none",
-            ecolor="#BFBFBF",
-            elinewidth=7,
+            np.clip(bins.confidence - 1.96 * bins.noise, 0, 1),
+            np.clip(bins.confidence + 1.96 * bins.noise, 0, 1),
+            color="#BFBFBF",
+            linewidth=7,
             label="chance alone (95 %)",
         )
-        upper.plot(bins.confidence, bins.accuracy, "o-", color=BLUE, linewidth=1.2, markersize=6, label="this model")
+        upper.plot(
+            bins.confidence,
+            bins.accuracy,
+            "o-",
+            color=BLUE,
+            linewidth=1.2,
+            markersize=6,
+            label="fp32 network, uncalibrated",
+        )
         upper.set_ylabel("accuracy")
         _share_axis(upper, "y")
         upper.set_ylim(-0.02, 1.02)
@@ -144,7 +160,7 @@ def plot_reliability(reliability: Reliability, target: str | Path) -> None:
         upper.legend(loc="upper left")
         direction = "too sure" if bins.weight @ (bins.confidence - bins.accuracy) > 0 else "too modest"
         verdict = f"on the whole {direction}" if bins.ece > bins.ece_floor else "no more than chance"
-        upper.set_title(f"Calibration error {bins.ece:.3f}, {verdict}")
+        upper.set_title(f"Before the temperature: calibration error {bins.ece:.3f}, {verdict}", size=11)
         upper.text(
             0.98,
             0.03,
@@ -235,7 +251,9 @@ def plot_operating_points(
                 continue
             axes.plot(curve.recall, curve.precision, color=BLUE, linewidth=1.2)
             for row in rows:
-                if row["class"] == name and row["test_precision"] is not None:
+                if row["class"] == name and row["threshold"] is None:
+                    axes.text(0.04, 0.04, f"{row['value']:.0%} {row['wanted']}: none on validation", size=6.5)
+                elif row["class"] == name and row["test_precision"] is not None:
                     axes.plot(row["test_recall"], row["test_precision"], "o", color=colours[row["wanted"]])
         for axes in panels[len(curves) :]:
             axes.set_visible(False)
@@ -245,6 +263,7 @@ def plot_operating_points(
             for kind, value in wanted.items()
         ]
         figure.legend(handles=marks, loc="outside upper left", ncols=2, fontsize=9)
+        figure.suptitle("INT8 file on test clips", x=0.99, ha="right", size=10, weight="bold")
         figure.supxlabel("recall on test", size=10)
         figure.supylabel("precision on test", size=10)
 
@@ -263,11 +282,14 @@ def plot_robustness(rows: Sequence[Mapping[str, Any]], target: str | Path) -> No
         axes.axvline(0, color=GREY, linewidth=1)
         axes.barh(places, points, color=[BLUE if value >= -3 else ORANGE for value in points], height=0.65)
         axes.errorbar(points, places, xerr=np.abs(reach - points), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-        axes.set_yticks(places, [f"{row['condition']}  ({row['clips']})" for row in changed], size=9)
-        axes.set_xlabel("points of accuracy, with 95 % interval")
+        names = [re.sub(r" -(?=\d)", " \N{MINUS SIGN}", row["condition"]) for row in changed]
+        axes.set_yticks(places, [f"{name}  ({row['clips']})" for name, row in zip(names, changed, strict=True)], size=9)
+        axes.set_xlabel("points of accuracy, with 95 % interval; in brackets, clips")
+        handles = [Patch(color=BLUE, label="3 points lost at most"), Patch(color=ORANGE, label="more than 3 lost")]
+        axes.legend(handles=handles, fontsize=9)
         axes.grid(axis="x", color="#E6E6E6")
         clean = f"{percent(rows[0]['accuracy'])} of {rows[0]['clips']} clips"
-        figure.suptitle(f"Against the same clips undisturbed ({clean})", x=0.01, ha="left", weight="bold", size=11)
+        figure.suptitle(f"What disturbances cost: accuracy against {clean} undisturbed", weight="bold", size=11)
 
 
 @contextmanager

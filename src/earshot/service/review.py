@@ -25,7 +25,7 @@ _EXAMPLES = """\
   earshot review kept/ --label 1f3a=dog_bark --label 77c0=siren
   earshot review kept/ --labels sheet.csv       columns path and label, as --json lists the paths
   earshot review kept/ --drop 90ab              not worth keeping
-  earshot review kept/ --into data/mine && dvc repro"""
+  earshot review kept/ --into data/mine && make repro DATASET=folder DATASET_PATH=data/mine"""
 
 
 class ReviewError(EarshotError):
@@ -71,7 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
         add_labels(folder, labels)
     if arguments.into:
         copied = copy_into(folder, arguments.into)
-        print(f"{copied} labelled clips copied into {arguments.into}; add them with `dvc repro`")
+        print(
+            f"{copied} labelled clips copied into {arguments.into}; train on them with "
+            f"`make repro DATASET=folder DATASET_PATH={arguments.into}`"
+        )
         return 0
     known = folder.labels()
     shown = [clip for clip in folder.clips() if arguments.all or clip.path not in known]

@@ -22,6 +22,7 @@ export function showAnswer(answer, model) {
     "Probabilities",
     answer.top.map(({ label, probability }) => [label, probability, percent(probability)]),
   );
+  byId("ranks").hidden = answer.silent; // they would mean nothing
   const classes = model?.classes.length ?? 0;
   const named = answer.top.length < classes ? `The ${answer.top.length} likeliest of ${classes} classes. ` : "";
   byId("rank-note").textContent =

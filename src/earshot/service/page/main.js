@@ -118,6 +118,10 @@ async function draw(file, signal) {
     return;
   }
   setDuration(samples.length / rate_hz);
+  if (!samples.every(Number.isFinite)) {
+    byId("scope-note").textContent = "It holds samples that are not finite numbers, so it is not drawn.";
+    return;
+  }
   try {
     const peak = await scope.setSamples(samples, rate_hz, signal);
     byId("scope-note").textContent =
