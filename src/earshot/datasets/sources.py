@@ -79,7 +79,7 @@ def summary(card: dict[str, Any]) -> str:
     """The card of `prepare` in a few lines for the terminal."""
     lines = [
         f"{card['title']}: {card['clips']} clips from {card['recordings']} recordings, {len(card['classes'])} classes, "
-        f"{card['folds']} folds ({card['licence']})"
+        f"{card['folds']} folds; licence: {card['licence']}"
     ]
     found = card["verification"]
     if found:
