@@ -1,8 +1,8 @@
-"""Both networks, and compact without synthesised clips, on a real copy of UrbanSound8K (or a part of it), through the very pipeline, one test fold at a time.
+"""Both networks on a real copy of UrbanSound8K (or a part of it), through the very pipeline, one test fold at a time.
 
     python benchmarks/real/run.py --data DIR --folds 1 2 3 --name us8k_sample
 
-Works in a clone of this project under .earshot/real/<name>, so that nothing of the working tree changes, and goes on
+The compact network is also trained without synthesised clips. Works in a clone of this project under .earshot/real/<name>, so that nothing of the working tree changes, and goes on
 where it stopped. For each setting it keeps the metrics files as docs/results/<name>/<setting>/*.json, and writes a
 summary that pools the test folds.
 """
