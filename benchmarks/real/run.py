@@ -2,9 +2,9 @@
 
     python benchmarks/real/run.py --data DIR --folds 1 2 3 --name us8k_sample
 
-The compact network is also trained without synthesised clips. Works in a clone of this project under .earshot/real/<name>, so that nothing of the working tree changes, and goes on
-where it stopped. For each setting it keeps the metrics files as docs/results/<name>/<setting>/*.json, and writes a
-summary that pools the test folds.
+The compact network is also trained without synthesised clips. Works in a clone of this project under
+.earshot/real/<name>, so that nothing of the working tree changes, and goes on where it stopped. For each setting it
+keeps the metrics files as docs/results/<name>/<setting>/*.json, and writes a summary that pools the test folds.
 """
 
 import argparse
