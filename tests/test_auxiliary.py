@@ -7,6 +7,7 @@ import pytest
 from earshot.datasets.auxiliary import open_auxiliary
 from earshot.datasets.parts import Parts
 from earshot.datasets.synthetic.auxiliary import make
+from earshot.deployment.provenance import gather
 from earshot.errors import EarshotError
 from earshot.features import FrontEndParams
 from earshot.params import build
@@ -46,6 +47,13 @@ def test_only_classes_that_both_have_are_synthesised(made):
     assert features.shape[1:] == (FRONT_END.n_mels, FRONT_END.window_frames)
     assert features.astype(np.float32).std() > 5
     assert sorted(path.name for path in root.iterdir()) == ["made"]
+
+
+def test_the_card_says_how_many(made, small_project):
+    root, count = made
+    raw, audited = small_project.root / "data/raw/source.json", small_project.root / "data/audited"
+    files = small_project.root / "params.yaml", small_project.root / "dvc.yaml"
+    assert gather(raw, audited, root / "made", *files).dataset["auxiliary_clips"] == count
 
 
 def test_the_seed_decides_every_byte(made):

@@ -31,6 +31,7 @@ def test_the_model_leads_back_to_the_sounds(small_project, card):
     root = small_project.root
     assert card.dataset["name"] == "folder"
     assert card.dataset["licence"]
+    assert card.dataset["auxiliary_clips"] == 0  # it shares no class with the embedded set
     for name, named in card.dataset["sha256"].items():
         assert sha256(root / "data/audited" / name) == named
     with (root / "data/audited/files.csv").open(encoding="utf-8", newline="") as stream:

@@ -33,7 +33,8 @@ class Card:
         front_end: the ``audio`` parameters its input was made with.
         front_end_version: `earshot.features.FRONT_END_VERSION` at the time.
         probe_db: the front end's answer to its probe sound, (8, n_mels), in decibels rounded to 1e-4.
-        dataset: name, title, licence, citation, numbers of clips and recordings, and hashes of the audited data.
+        dataset: name, title, licence, citation, hashes of the audited data, and how many synthesised clips were
+            trained on beside them.
         split: how clips were divided, as `earshot.datasets.split` describes it.
         params: every section of params.yaml that the model depends on, and the seed.
         code: SHA-256, its first 16 hex digits, of every source file that the stages up to this model declare.

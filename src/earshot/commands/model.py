@@ -73,6 +73,7 @@ def description(path: Path, card: Card) -> str:
         ("licence", dataset["licence"]),
         ("citation", dataset["citation"]),
         ("split", _split(split)),
+        ("beside", _auxiliary(dataset)),
         *((part, _part(split, part)) for part in ("train", "val", "test") if part in split),
     ]  # fmt: skip
     made_from = [
@@ -106,6 +107,11 @@ def verdict(checks: list[Check]) -> str:
     else:
         lines.append("what lies here is not what the model was made from: `dvc repro` makes the model of this tree")
     return "\n".join(lines)
+
+
+def _auxiliary(dataset: dict[str, Any]) -> str:
+    clips = dataset.get("auxiliary_clips", 0)
+    return f"{clips} synthesised clips of the same classes, in training alone" if clips else ""
 
 
 def _front_end(card: Card) -> str:

@@ -30,6 +30,7 @@ class Provenance:
 def gather(
     source_json: Path = Path("data/raw/source.json"),
     audited_dir: Path = Path("data/audited"),
+    auxiliary_dir: Path = Path("data/auxiliary"),
     params_yaml: Path = Path("params.yaml"),
     dvc_yaml: Path = Path("dvc.yaml"),
 ) -> Provenance:
@@ -41,6 +42,10 @@ def gather(
     dataset = {key: source[key] for key in _OF_SOURCE}
     # files.csv lists the content hash of every file, so these two hashes stand for the audio itself.
     dataset["sha256"] = {name: sha256(audited_dir / name) for name in ("clips.csv", "files.csv")}
+    auxiliary = auxiliary_dir / "index.csv"  # synthesised by the code and the seed that the card also names
+    dataset["auxiliary_clips"] = (
+        len(auxiliary.read_text(encoding="utf-8").splitlines()) - 1 if auxiliary.exists() else 0
+    )
     document = yaml.safe_load(params_yaml.read_text(encoding="utf-8"))
     params = {section: document[section] for section in SECTIONS if section in document}
     params["dataset"] = {key: value for key, value in params["dataset"].items() if key != "path"}
