@@ -160,7 +160,7 @@ def plot_reliability(reliability: Reliability, target: str | Path) -> None:
         upper.legend(loc="upper left")
         direction = "too sure" if bins.weight @ (bins.confidence - bins.accuracy) > 0 else "too modest"
         verdict = f"on the whole {direction}" if bins.ece > bins.ece_floor else "no more than chance"
-        upper.set_title(f"Before the temperature: calibration error {bins.ece:.3f}, {verdict}", size=11)
+        upper.set_title(f"Uncalibrated: error {bins.ece:.3f}, {verdict}", size=11)
         upper.text(
             0.98,
             0.03,
@@ -236,6 +236,7 @@ def plot_operating_points(
     columns = min(5, len(curves))
     height = -(-len(curves) // columns)
     colours = {"precision": ORANGE, "recall": GREEN}
+    sizes = {"precision": 9, "recall": 5}  # one inside the other where both are the same point
     with _figure(target, 2.5 * columns + 0.6, 2.5 * height + 0.9) as figure:
         panels = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False).ravel().tolist()
         for axes, (name, curve) in zip(panels, curves.items(), strict=False):
@@ -254,7 +255,14 @@ def plot_operating_points(
                 if row["class"] == name and row["threshold"] is None:
                     axes.text(0.04, 0.04, f"{row['value']:.0%} {row['wanted']}: none on validation", size=6.5)
                 elif row["class"] == name and row["test_precision"] is not None:
-                    axes.plot(row["test_recall"], row["test_precision"], "o", color=colours[row["wanted"]])
+                    axes.plot(
+                        row["test_recall"],
+                        row["test_precision"],
+                        "o",
+                        color=colours[row["wanted"]],
+                        markersize=sizes[row["wanted"]],
+                        clip_on=False,
+                    )
         for axes in panels[len(curves) :]:
             axes.set_visible(False)
         wanted = {row["wanted"]: row["value"] for row in rows}

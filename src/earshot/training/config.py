@@ -65,8 +65,8 @@ class TrainParams:
         dropout: before the last layer; compact 0.2, tutorial 0.3.
         weight_decay: AdamW's; compact 1e-2, tutorial none.
         device: `auto` takes cuda, then mps, then cpu.
-        auxiliary: `auto` trains compact on synthesised clips beside a real data set's own, of the classes that the
-            embedded set has too; `never` does not.
+        auxiliary: `auto` trains compact on synthesised clips beside a real data set's own, where the embedded set has
+            all of its classes; `never` does not.
         augment: changes made to training clips; only compact uses them.
     """
 
