@@ -12,7 +12,7 @@ import numpy as np
 import soxr
 
 _QUALITY = "HQ"  # 20-bit: its pass band ends at 0.91 of Nyquist and it costs no more than "MQ"
-_WHOLE_S = 4.5  # a sound of at most so long, such as a clip, is one block: two cost a quarter more
+_WHOLE_S = 4.5  # a sound of at most so long, such as a clip, is one block: many take up to twice the time
 _LEAST_BLOCK = 5000  # samples; shorter blocks cost more
 _HOPS = 11  # blocks are a multiple of it, so that windows 22 frames apart begin where a block does
 _CONTEXT = 200  # samples of the lower rate on each side of a block: twice what soxr's filter reaches
