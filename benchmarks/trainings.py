@@ -3,7 +3,7 @@
 import os
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from earshot.datasets.extract import build
 from earshot.datasets.parts import Parts, load_parts
 from earshot.datasets.split import SplitParams
 from earshot.datasets.synthetic.auxiliary import make
+from earshot.deployment.provenance import Provenance
 from earshot.features import FrontEndParams
 from earshot.files import STATE_DIR, atomic_file
 from earshot.hashes import hash_code, hash_json
@@ -24,6 +25,9 @@ ROOT = Path(__file__).parents[1]
 FRONT_END = FrontEndParams()
 AUXILIARY_SEED = 7
 SPLIT_SEED = 0  # of the inner folds: the same division for all that is compared
+PLAIN = Provenance(
+    {**dict.fromkeys(("name", "title", "licence", "citation", "url"), "benchmark"), "sha256": {}}, {}, {}
+)  # of files that are never released
 Job = tuple[Path, Callable[[], dict[str, np.ndarray]]]
 
 
@@ -52,11 +56,12 @@ def features(data: Path, target: Path) -> Path:
     return target
 
 
-def auxiliary(cache: Path) -> Path:
-    """The synthesised clips of the classes in `cache`, beside it; made if they are not there."""
-    target = cache.with_name("auxiliary")
+def auxiliary(cache: Path, left_out: Sequence[str] = ()) -> Path:
+    """The synthesised clips beside those in `cache`, without classes that are left out; made if they are not there."""
+    target = cache.with_name("-".join(["auxiliary", *left_out]))
     if not target.exists():
-        make(set(open_cache(cache)[1]["label"]), FRONT_END, AUXILIARY_SEED, target, work=cache.with_name("work"))
+        classes = set(open_cache(cache)[1]["label"]) - set(left_out)
+        make(classes, FRONT_END, AUXILIARY_SEED, target, work=cache.with_name("work"))
     return target
 
 

@@ -1,9 +1,11 @@
-"""Stage: synthesised clips to train on beside the data set's own, of the classes that both have."""
+"""Stage: synthesised clips to train on beside the data set's own: unrelated sounds, and its classes where it can."""
 
 from earshot import params, stage
+from earshot.datasets import synthetic
 from earshot.datasets.auxiliary import AUXILIARY
 from earshot.datasets.config import DatasetParams
-from earshot.datasets.synthetic.auxiliary import make
+from earshot.datasets.split import SplitParams, learnt
+from earshot.datasets.synthetic.auxiliary import make, make_none
 from earshot.datasets.table import read_clips
 from earshot.features import FrontEndParams
 from earshot.files import exclusive
@@ -13,10 +15,13 @@ from earshot.training.config import TrainParams
 def main() -> None:
     seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).name
     front_end, train = params.load("audio", FrontEndParams), params.load("train", TrainParams)
-    classes = set(read_clips("data/audited/clips.csv")["label"]) if train.hears_auxiliary(dataset) else set()
+    clips = read_clips("data/audited/clips.csv")
+    classes = set(clips["label"][learnt(clips, params.load("split", SplitParams).unknown_classes)])
     with exclusive("auxiliary"):
-        made = make(classes, front_end, seed, AUXILIARY)
-    print(f"{made} synthesised clips to train on beside those of {dataset}")
+        if not train.hears_auxiliary:
+            return make_none(AUXILIARY)
+        made = make(set() if dataset == synthetic.NAME else classes, front_end, seed, AUXILIARY)
+    print(f"{sum(made.values())} synthesised clips to train on beside those of {dataset}: {made}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from earshot import params, stage
 from earshot.datasets.config import DatasetParams
 from earshot.datasets.crossval import CrossvalParams
+from earshot.datasets.split import SplitParams, learnt
 from earshot.datasets.table import read_clips
 from earshot.evaluation import crossval, plots, report
 from earshot.evaluation.config import EvaluationParams
@@ -13,7 +14,9 @@ def main() -> None:
     seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).name
     folds, settings = params.load("crossval", CrossvalParams).folds, params.load("evaluation", EvaluationParams)
     with exclusive("crossval"):
-        pooled = crossval.pool(folds, read_clips("data/features/index.csv"), settings, seed)
+        clips = read_clips("data/features/index.csv")
+        clips = clips[learnt(clips, params.load("split", SplitParams).unknown_classes)]
+        pooled = crossval.pool(folds, clips, settings, seed)
         result = pooled.evaluation
         write_json("metrics/crossval.json", crossval.headline(pooled, dataset, settings.top_confusions))
         write_csv("metrics/crossval_per_class.csv", report.per_class_rows(result), report.PER_CLASS_COLUMNS)

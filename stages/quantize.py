@@ -11,6 +11,7 @@ from earshot.deployment.config import FP32, INT8, GateParams, QuantizationParams
 from earshot.deployment.latency import latency_ms
 from earshot.deployment.provenance import gather
 from earshot.evaluation.config import EvaluationParams
+from earshot.evaluation.unknown import UnknownParams
 from earshot.files import atomic_directory, exclusive, write_csv, write_json
 from earshot.training import checkpoint
 
@@ -29,6 +30,7 @@ def main() -> None:
             gather(),
             settings,
             params.load("gate", GateParams),
+            params.load("unknown", UnknownParams),
             bins,
             seed,
         )

@@ -32,8 +32,8 @@ def main() -> None:
         if not parallel.is_first():
             return
         write_csv("metrics/history.csv", fitted.trained.history, HISTORY_COLUMNS)
-        others = 0 if auxiliary is None else len(auxiliary[0])
-        write_json("metrics/train.json", summarise(fitted.trained, dataset.name, parts.split, others))
+        summary = summarise(fitted.trained, dataset.name, parts.split, fitted.auxiliary_clips)
+        write_json("metrics/train.json", summary)
         with atomic_directory("models/judges") as directory:
             for number, judge in enumerate(fitted.judges, 1):
                 checkpoint.save(judge, directory / f"{number}.pt")

@@ -10,10 +10,18 @@ from small_project import Project, make_sounds
 
 @pytest.fixture(scope="session")
 def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An INT8 model for three classes (`tiny_model.CLASSES`), made by the project's own training and export."""
+    """An INT8 model for three classes (`tiny_model.CLASSES`) and none of them, by the project's own export."""
     import tiny_model  # PyTorch, which most tests do not need
 
     return tiny_model.make(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def tutorial_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of the tutorial's network, which has no logit for none of them."""
+    import tiny_model
+
+    return tiny_model.make(tmp_path_factory.mktemp("models"), "tutorial")
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ STAGES = (
     "quantize",
     "confidence",
     "robustness",
+    "unknown",
     "release",
 )
 CLASSES = ("buzz", "hiss", "whistle")

@@ -1,4 +1,6 @@
-"""Synthesised clips beside a real set's own: trained on, and in no figure."""
+"""Synthesised clips beside a set's own, of its classes and of none: trained on, and in no figure."""
+
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -6,10 +8,10 @@ import pytest
 
 from earshot.datasets.auxiliary import open_auxiliary
 from earshot.datasets.parts import Parts
-from earshot.datasets.synthetic.auxiliary import make
-from earshot.deployment.provenance import gather
+from earshot.datasets.synthetic.auxiliary import make, make_none
 from earshot.errors import EarshotError
 from earshot.features import FrontEndParams
+from earshot.inference.scores import UNKNOWN
 from earshot.params import build
 from earshot.training.config import TrainParams
 from earshot.training.predict import predict_logits
@@ -19,12 +21,10 @@ FRONT_END = FrontEndParams(window_s=1.0)
 CLASSES = ("gun_shot", "siren")
 
 
-def test_the_embedded_set_and_the_tutorial_network_hear_no_others():
-    assert TrainParams().hears_auxiliary("urbansound8k")
-    assert TrainParams().hears_auxiliary("folder")
-    assert not TrainParams().hears_auxiliary("synthetic")
-    assert not TrainParams(model="tutorial").hears_auxiliary("urbansound8k")
-    assert not TrainParams(auxiliary="never").hears_auxiliary("urbansound8k")
+def test_the_tutorial_network_hears_no_others():
+    assert TrainParams().hears_auxiliary
+    assert not TrainParams(model="tutorial").hears_auxiliary
+    assert not TrainParams(auxiliary="never").hears_auxiliary
     with pytest.raises(EarshotError, match="auxiliary"):
         build(TrainParams, {"auxiliary": "sometimes"}, "params.yaml: train")
 
@@ -32,28 +32,27 @@ def test_the_embedded_set_and_the_tutorial_network_hear_no_others():
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("auxiliary")
-    count = make(CLASSES, FRONT_END, 7, root / "made", every=8, work=root / "work")
-    return root, count
+    counts = make(CLASSES, FRONT_END, 7, root / "made", every=8, work=root / "work")
+    return root, counts
 
 
-def test_only_the_classes_that_are_asked_for_are_synthesised(made):
-    root, count = made
+def test_the_classes_that_are_asked_for_and_unrelated_sounds_are_synthesised(made):
+    root, counts = made
     found = open_auxiliary(CLASSES, root / "made")
     assert found is not None
     features, labels = found
-    assert len(features) == len(labels) == count > 5
-    assert set(labels.tolist()) == {0, 1}
+    assert set(counts) == {*CLASSES, UNKNOWN}
+    assert min(counts.values()) > 5
+    # Unrelated sounds have the number after the last class's.
+    named = [(*CLASSES, UNKNOWN)[label] for label in labels]
+    assert Counter(named) == counts
+    assert named == pd.read_csv(root / "made/index.csv")["label"].tolist()
+    assert len(features) == len(labels)
     assert features.dtype == np.float16
     assert features.shape[1:] == (FRONT_END.n_mels, FRONT_END.window_frames)
-    assert features.astype(np.float32).std() > 5
+    for label in range(3):
+        assert features[labels == label].astype(np.float32).std() > 5
     assert sorted(path.name for path in root.iterdir()) == ["made"]
-
-
-def test_the_card_says_how_many(made, small_project):
-    root, count = made
-    raw, audited = small_project.root / "data/raw/source.json", small_project.root / "data/audited"
-    files = small_project.root / "params.yaml", small_project.root / "dvc.yaml"
-    assert gather(raw, audited, root / "made", *files).dataset["auxiliary_clips"] == count
 
 
 def test_the_seed_decides_every_byte(made):
@@ -64,12 +63,18 @@ def test_the_seed_decides_every_byte(made):
     assert log_mel["made"] == log_mel["again"] != log_mel["other"]
 
 
-def test_where_a_class_is_not_shared_there_is_nothing(made):
-    root, _ = made
-    assert make({"siren", "whistle"}, FRONT_END, 7, root / "none", work=root / "work") == 0
-    assert make(set(), FRONT_END, 7, root / "none", work=root / "work") == 0
-    assert list((root / "none").iterdir()) == []
-    assert open_auxiliary(("siren", "whistle"), root / "none") is None
+@pytest.mark.parametrize("labels", [{"siren", "whistle"}, set()], ids=["one is not shared", "no class"])
+def test_where_a_class_is_not_shared_there_are_unrelated_sounds_alone(labels, tmp_path):
+    assert set(make(labels, FRONT_END, 7, tmp_path / "made", every=16, work=tmp_path / "work")) == {UNKNOWN}
+    found = open_auxiliary(("siren", "whistle"), tmp_path / "made")
+    assert found is not None
+    assert set(found[1].tolist()) == {2}
+
+
+def test_where_none_are_wanted_there_is_nothing(tmp_path):
+    make_none(tmp_path / "none")
+    assert list((tmp_path / "none").iterdir()) == []
+    assert open_auxiliary(("siren", "whistle"), tmp_path / "none") is None
 
 
 def test_a_stage_that_did_not_run_is_not_taken_for_nothing(tmp_path):
@@ -104,6 +109,7 @@ def test_every_network_is_trained_on_them_and_judged_by_its_own_clips(inner, tmp
         states = tmp_path / ("with" if auxiliary else "without")
         states.mkdir()
         fitted = fit_parts(divided, FRONT_END, params, 1, lambda run: states / f"{run}.pt", False, auxiliary)
+        assert fitted.auxiliary_clips == {"classes": 64 if auxiliary else 0, "unrelated": 0}
         networks = [fitted.trained.checkpoint, *fitted.judges]
         assert len(networks) == (1 if inner is None else 5)
         answers = [predict_logits(one.model, divided.part("test").features).argmax(axis=1) for one in networks]

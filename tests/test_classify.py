@@ -1,6 +1,8 @@
 """One answer for a sound of any length, the same as training's features would give."""
 
 import io
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from earshot.datasets.extract import build
 from earshot.datasets.table import make_table
 from earshot.inference.classify import BATCH_WINDOWS, Batch, Summary, classify, read_batches
 from earshot.inference.model import Model
+from earshot.inference.scores import UNKNOWN, softmax
 from earshot.inference.windows import windows
 from sounds import awkward_files, noise, wav
 
@@ -41,8 +44,9 @@ def test_a_clip_gives_the_bits_of_the_feature_cache_in_every_format(model, tmp_p
         assert not batch.windowed
         assert np.array_equal(batch.features[0], cached[row]), name
         answer = classify(model, tmp_path / "sounds" / name)
-        expected = model.probabilities(cached[row : row + 1])[0]
+        *expected, known = model.scores(cached[row : row + 1])[0]
         assert answer.probabilities == dict(zip(model.classes, expected, strict=True)), name
+        assert answer.known == known, name
 
 
 @pytest.mark.parametrize("label", tiny_model.CLASSES)
@@ -70,8 +74,9 @@ def test_a_long_sound_is_the_mean_of_its_windows(model):
     samples = np.concatenate([tiny_model.sound("hum", 9.0), tiny_model.sound("hiss", 4.0)])
     answer = classify(model, file_of(samples))
     heard = np.stack([window.features for window in windows([samples], model.log_mel)])
-    expected = model.probabilities(heard).mean(axis=0)
+    *expected, known = model.scores(heard).mean(axis=0)
     assert (answer.windowed, answer.windows) == (True, len(heard))
+    assert answer.known == pytest.approx(known, abs=1e-12)
     assert answer.predicted_class == "hum"
     assert answer.duration_s == pytest.approx(13.0)
     for label, value in zip(model.classes, expected, strict=True):
@@ -102,10 +107,10 @@ def test_an_answer_does_not_depend_on_the_batches(model):
     peak = np.ones(len(heard), np.float32)
     answers = []
     for size in (1, 3, len(heard)):
-        summary = Summary(model.classes)
+        summary = Summary(model)
         for start in range(0, len(heard), size):
             part = slice(start, start + size)
-            summary.add(Batch(heard[part], peak[part], True, 12.0), model.probabilities(heard[part]))
+            summary.add(Batch(heard[part], peak[part], True, 12.0), model.scores(heard[part]))
         answers.append(summary.result())
     assert answers[0] == answers[1] == answers[2]
 
@@ -147,6 +152,68 @@ def test_what_cannot_be_read_is_refused(model):
         classify(model, file_of(np.zeros(0, np.float32)))
     with pytest.raises(AudioLimitError):
         classify(model, file_of(np.zeros(20 * RATE, np.float32)), AudioLimits(max_duration_s=10.0))
+
+
+# ---- Sounds of no class.
+
+
+@pytest.mark.parametrize("duration_s", [1.0, 3.0, 11.0])
+def test_a_sound_of_no_class_is_unknown_and_its_classes_are_ranked_all_the_same(model, duration_s):
+    answer = classify(model, file_of(tiny_model.sound(tiny_model.OUTSIDE, duration_s, seed=11)))
+    assert answer.predicted_class == UNKNOWN
+    assert 0 < answer.known < model.card.unknown_threshold < 1
+    assert set(answer.probabilities) == set(model.classes)
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    assert answer.confidence == max(answer.probabilities.values())
+    assert answer.as_dict()["known"] == round(answer.known, 6)
+
+
+def test_known_is_the_share_of_the_likeliest_class_beside_none_of_them(model):
+    labels = (*model.classes, tiny_model.OUTSIDE)
+    features = np.stack([model.log_mel.clip(tiny_model.clip(label, 50)) for label in labels])
+    everything = np.concatenate([model.logits(features), model.none_logits(features)], axis=1)
+    expected = softmax(everything, model.card.temperature)[:, :3].max(axis=1)
+    scores = model.scores(features)
+    assert np.array_equal(scores[:, 3], expected)
+    assert np.array_equal(scores[:, :3], model.probabilities(features))  # none of them takes nothing from these
+    assert (scores[:, 3] >= model.card.unknown_threshold).tolist() == [True, True, True, False]
+
+
+def test_the_scores_are_the_same_bits_alone_and_in_any_batch(model):
+    labels = (*model.classes, tiny_model.OUTSIDE)
+    features = np.stack([model.log_mel.clip(tiny_model.clip(labels[i % 4], 60 + i)) for i in range(13)])
+    together = model.scores(features)
+    for size in (1, 2, 5, 8):
+        apart = [model.scores(features[start : start + size]) for start in range(0, len(features), size)]
+        assert np.array_equal(np.concatenate(apart), together), size
+    assert len(np.unique(together[:, 3])) == len(features)
+
+
+def test_the_threshold_is_the_cards_and_0_is_never(model):
+    file = file_of(tiny_model.sound(tiny_model.OUTSIDE, 6.0))
+    known = classify(model, file).known
+
+    def answered(threshold: float) -> str:
+        card = replace(model.card, unknown_threshold=threshold)
+        file.seek(0)
+        return classify(SimpleNamespace(**vars(model) | {"card": card, "scores": model.scores}), file).predicted_class
+
+    assert answered(0.0) in model.classes
+    assert answered(known) in model.classes
+    assert answered(np.nextafter(known, 1)) == UNKNOWN
+
+
+def test_a_network_without_a_logit_for_none_judges_by_the_softmax_alone(tutorial_path):
+    model = Model(tutorial_path)
+    features = np.stack([model.log_mel.clip(tiny_model.clip(label, 50)) for label in model.classes])
+    assert not model.knows_none
+    assert model.none_logits(features) is None
+    assert np.array_equal(model.scores(features)[:, 3], model.probabilities(features).max(axis=1))
+    answer = classify(model, file_of(tiny_model.sound("hum", 2.0)))
+    assert (answer.predicted_class, answer.known) == ("hum", answer.confidence)
+    undecided = classify(model, file_of(np.full(1, 0.5, np.float32)))
+    assert undecided.known == undecided.confidence < model.card.unknown_threshold
+    assert undecided.predicted_class == UNKNOWN
 
 
 def test_the_answer_as_json_is_rounded_and_plain(model):

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ import soundfile
 import yaml
 
 import tiny_model
+from earshot.commands.model import description
 from earshot.commands.results import summary
 from earshot.commands.timeline import clock
 from earshot.files import sha256
+from earshot.inference.model import read_card
 from earshot.lineage import Card
 from earshot.verify import verify
 
@@ -33,12 +36,13 @@ def earshot(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, tiny_model_path) -> Path:
-    """A directory with a released model, two clips, a recording and a file that is no sound."""
+    """A directory with a released model, three clips, a recording and a file that is no sound."""
     place = tmp_path_factory.mktemp("place")
     (place / "models").mkdir()
     (place / "models" / "earshot.int8.onnx").write_bytes(tiny_model_path.read_bytes())
     soundfile.write(place / "hum.wav", tiny_model.sound("hum", 2.0), RATE)
     soundfile.write(place / "whistle.flac", tiny_model.sound("whistle", 1.5), RATE)
+    soundfile.write(place / "knocks.wav", tiny_model.sound(tiny_model.OUTSIDE, 2.0), RATE)
     recording = np.zeros(30 * RATE, np.float32)
     for begin_s, label in ((5, "whistle"), (15, "hiss"), (24, "hum")):
         recording[begin_s * RATE : (begin_s + 2) * RATE] = tiny_model.sound(label, 2.0)
@@ -79,6 +83,27 @@ def test_classify_shows_one_line_a_file(place):
     assert second.split()[:2] == ["whistle.flac", "whistle"]
     assert "windows" in third
     assert "windows" not in first
+
+
+def test_classify_calls_a_sound_of_no_class_unknown(place):
+    process = earshot("classify", "hum.wav", "knocks.wav", cwd=place)
+    assert process.returncode == 0, process.stderr
+    known, unknown = process.stdout.splitlines()
+    assert known.split()[:2] == ["hum.wav", "hum"]
+    assert "unknown" not in known
+    answer = json.loads(earshot("classify", "--json", "knocks.wav", cwd=place).stdout)
+    assert answer["predicted_class"] == "unknown"
+    assert set(answer["probabilities"]) == set(tiny_model.CLASSES)
+    nearest = next(iter(answer["probabilities"]))
+    words = unknown.split()
+    assert words[:8] == [
+        "knocks.wav",
+        *("unknown", "(known", f"{answer['known']:.3f}),", "most", "like"),
+        *(nearest, f"{answer['confidence']:.3f}"),
+    ]
+    card = json.loads(earshot("model", "--json", cwd=place).stdout)
+    assert answer["known"] < card["unknown_threshold"]
+    assert "called unknown" in earshot("classify", "--help", cwd=place).stdout
 
 
 def test_classify_as_json_is_what_the_library_answers(place):
@@ -191,12 +216,45 @@ def test_the_command_imports_none_of_the_training_libraries(place):
 def test_model_tells_what_it_was_made_from(place):
     process = earshot("model", cwd=place)
     assert process.returncode == 0, process.stderr
-    for words in ("Three sounds made for tests", "CC0-1.0", "recall of whistle", "22050 Hz", "answers the probe sound"):
-        assert words in process.stdout
     document = json.loads(earshot("model", "--json", "models/earshot.int8.onnx", cwd=place).stdout)
+    for words in (
+        "Three sounds made for tests",
+        "CC0-1.0",
+        "recall of whistle",
+        "22050 Hz",
+        "answers the probe sound",
+        f"3; a sound whose `known` is below {document['unknown_threshold']:g} is called unknown",
+        "synthesised clips, in training alone: 30 of unrelated sounds",
+    ):
+        assert words in process.stdout
     assert document["sha256"] == sha256(place / "models/earshot.int8.onnx")
     assert document["classes"] == list(tiny_model.CLASSES)
     assert document["dataset"]["licence"] == "CC0-1.0"
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"classes": 1320, "unrelated": 630}, "alone: 1320 of its classes and 630 of unrelated sounds"),
+        ({"classes": 1320, "unrelated": 0}, "alone: 1320 of its classes"),
+        ({"classes": 0, "unrelated": 0}, None),
+        (None, None),
+    ],
+)
+def test_model_counts_the_clips_heard_beside_the_data_set(tiny_model_path, counts, words):
+    card = read_card(tiny_model_path)
+    dataset = {**card.dataset, "auxiliary_clips": counts}
+    if counts is None:
+        del dataset["auxiliary_clips"]
+    lines = description(tiny_model_path, replace(card, dataset=dataset)).splitlines()
+    beside = [line for line in lines if line.startswith("beside")]
+    assert len(beside) == (words is not None)
+    assert words is None or beside[0].endswith(words)
+
+
+def test_model_that_never_answers_unknown_says_so(tiny_model_path):
+    card = replace(read_card(tiny_model_path), unknown_threshold=0.0)
+    assert "3; it names one of them for every sound" in description(tiny_model_path, card)
 
 
 @pytest.fixture
@@ -217,6 +275,7 @@ def tree(tmp_path) -> tuple[Path, Card]:
         architecture="compact",
         classes=("a",),
         temperature=1.0,
+        unknown_threshold=0.0,
         front_end={},
         front_end_version=1,
         probe_db=[],

@@ -105,7 +105,7 @@ def test_repro_alone_never_cross_validates(crossed):
     shutil.rmtree(project.root / "crossval/folds")
     (project.root / "crossval/dvc.lock").unlink()
     # The epochs are other ones.
-    again = ["train", "evaluate", "quantize", "confidence", "robustness", "release"]
+    again = ["train", "evaluate", "quantize", "confidence", "robustness", "unknown", "release"]
     assert sorted(ran(project.dvc("repro"))) == sorted(again)
     assert not (project.root / "crossval/folds").exists()
     assert "up to date" in project.dvc("status", "dvc.yaml")
@@ -155,6 +155,23 @@ def test_the_pooled_tables_are_those_of_the_predictions(crossed):
     for row in crossed.rows("metrics/crossval_per_class.csv"):
         assert int(row["support"]) == report[row["class"]]["support"]
         assert float(row["recall"]) == pytest.approx(report[row["class"]]["recall"], abs=1e-6)
+
+
+def test_clips_of_unknown_classes_are_tested_in_no_turn(crossed):
+    project = crossed.copy("crossed-unknown")
+    project.set_param("split.unknown_classes", ["hiss"])
+    project.set_param("crossval.folds", [1, 2])
+    assert stages(project.dvc("repro", CROSSVAL)) == ["fold@1", "fold@2", "pool"]
+    index = pd.read_csv(project.root / "data/features/index.csv")
+    tested = index[index["fold"].isin([1, 2]) & (index["label"] != "hiss")]
+    metrics = project.json("metrics/crossval.json")
+    assert metrics["test_clips"] == len(tested)
+    assert [row["class"] for row in project.rows("metrics/crossval_per_class.csv")] == ["buzz", "whistle"]
+    table = pooled_by_hand(project, (1, 2))
+    assert sorted(table["path"]) == sorted(tested["path"])
+    assert metrics["accuracy"] == pytest.approx(accuracy_score(table["actual"], table["int8"]), abs=1e-6)
+    split = project.json("crossval/folds/1/metrics.json")["split"]
+    assert split["unknown"]["clips"] == (index["label"] == "hiss").sum()
 
 
 def test_git_ignores_the_folds_and_sees_the_figures(crossed):
@@ -287,6 +304,7 @@ def test_a_turn_validates_on_the_fold_before_or_carves():
         parts = assign(clips, turn(fold, fixed), 0)
         assert set(clips["fold"][parts == "test"]) == {fold}
         assert set(clips["fold"][parts == "val"]) == {before}
+    assert turn(2, SplitParams(unknown_classes=("a",))).unknown_classes == ("a",)
     parts = assign(clips, turn(2, SplitParams(val_fraction=0.25)), 0)
     assert set(clips["fold"][parts == "test"]) == {2}
     assert len(set(clips["fold"][parts == "val"])) > 1

@@ -51,6 +51,7 @@ def test_the_file_is_plain(tmp_path):
         ({"path": ["a/../../b.wav", "b.wav", "c.wav"]}, r"a/../../b.wav must be relative"),
         ({"label": ["dog", "dog", "dog"]}, "the only class is 'dog'"),
         ({"label": ["dog", "", "cat"]}, "label is empty in row"),
+        ({"label": ["dog", "unknown", "cat"]}, r"a class is named 'unknown'.*rename it.*split\.unknown_classes"),
         ({"recording": ["", "x", "y"]}, "recording is empty in row"),
         ({"fold": [0, 1, 2]}, "whole numbers from 1"),
     ],

@@ -12,6 +12,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from earshot.datasets.parts import Parts
 from earshot.deployment.candidate import Candidate, make_candidate, parity_rows, report, summary, write_candidate
@@ -20,6 +21,8 @@ from earshot.deployment.export import export, fold_batch_norm
 from earshot.deployment.latency import latency_ms
 from earshot.deployment.provenance import Provenance
 from earshot.deployment.quantize import choose_calibration, convolutions_left_in_float
+from earshot.evaluation import answers
+from earshot.evaluation.unknown import UnknownParams
 from earshot.features import FrontEndParams
 from earshot.inference.model import Model, ModelError
 from earshot.training.checkpoint import Checkpoint, make_model
@@ -30,6 +33,7 @@ from import_closure import ROOT
 
 FRONT_END = FrontEndParams(window_s=0.5)
 CLASSES = ("air", "bell", "cough")
+UNKNOWN = UnknownParams(max_accuracy_loss=0.05)
 CONVOLUTIONS = {"compact": 10, "tutorial": 2}
 INT8_CONVOLUTIONS = {"compact": 13, "tutorial": 2}  # pools are convolutions too
 
@@ -44,11 +48,21 @@ def features(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return cells.astype(np.float16), labels
 
 
+def unrelated(count: int, seed: int) -> np.ndarray:
+    """The same noise, louder for a moment now and then, in all bands."""
+    random = np.random.default_rng(seed)
+    cells = random.normal(-50, 8, (count, 64, FRONT_END.window_frames))
+    for clip in cells:
+        clip[:, random.integers(0, FRONT_END.window_frames, 4)] += 20
+    return cells.astype(np.float16)
+
+
 @dataclass(frozen=True)
 class Made:
     """A checkpoint and the candidate that came of it."""
 
     architecture: str
+    knows_none: bool
     checkpoint: Checkpoint
     parts: Parts
     candidate: Candidate
@@ -61,36 +75,40 @@ class Made:
 def candidate_of(checkpoint: Checkpoint, parts: Parts, gate: GateParams) -> Candidate:
     card = dict.fromkeys(("name", "title", "licence", "citation", "url"), "x")
     provenance = Provenance({**card, "sha256": {}}, {"seed": 1}, {"stages/train.py": "0" * 64})
-    return make_candidate(checkpoint, [], parts, provenance, QuantizationParams(calibration_clips=30), gate, 5, 1)
+    ranges = QuantizationParams(calibration_clips=30)
+    return make_candidate(checkpoint, [], parts, provenance, ranges, gate, UNKNOWN, 5, 1)
 
 
-@pytest.fixture(scope="module", params=["compact", "tutorial"])
+@pytest.fixture(scope="module", params=["compact", "compact, unrelated clips", "tutorial"])
 def made(request, tmp_path_factory, one_thread) -> Made:
+    architecture, _, others = request.param.partition(", ")
     cells, labels = features(180, 0)
     names = ["train"] * 60 + ["val"] * 60 + ["test"] * 60
     table = pd.DataFrame(
         {"label": [CLASSES[label] for label in labels], "recording": [f"r{i}" for i in range(len(labels))]}
     )
     parts = Parts(CLASSES, table, np.array(names), {"strategy": "folds"}, cells)
-    trained, val = parts.part("train"), parts.part("val")
+    train, val = (Clips(part.features, part.labels) for part in (parts.part("train"), parts.part("val")))
+    if others:
+        train = train.beside(Clips(unrelated(15, 1), np.full(15, len(CLASSES))), len(CLASSES))
     result = fit(
-        Clips(trained.features, trained.labels),
-        Clips(val.features, val.labels),
+        train,
+        val,
         CLASSES,
         FRONT_END,
-        TrainParams(request.param, epochs=40, batch_size=6, device="cpu"),
+        TrainParams(architecture, epochs=40, batch_size=6, device="cpu"),
         seed=1,
         progress=False,
     )
     candidate = candidate_of(result.checkpoint, parts, GateParams())
-    directory = tmp_path_factory.mktemp(request.param)
+    directory = tmp_path_factory.mktemp(architecture)
     write_candidate(candidate, directory)
-    return Made(request.param, result.checkpoint, parts, candidate, directory)
+    return Made(architecture, bool(others), result.checkpoint, parts, candidate, directory)
 
 
-def run(content: bytes, cells: np.ndarray) -> np.ndarray:
+def run(content: bytes, cells: np.ndarray, output: str = "logits") -> np.ndarray:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return session.run(["logits"], {"log_mel": cells.astype(np.float32)})[0]
+    return session.run([output], {"log_mel": cells.astype(np.float32)})[0]
 
 
 def test_onnx_answers_as_pytorch_does(made):
@@ -125,6 +143,7 @@ def test_int8_gives_a_clip_the_same_bits_alone_and_in_any_batch(made):
         assert np.array_equal(model.logits(clip[None])[0], together[number])
     assert np.array_equal(model.logits(cells[5:12]), together[5:12])
     assert np.array_equal(model.probabilities(cells[3:4])[0], model.probabilities(cells)[3])
+    assert np.array_equal(model.scores(cells[3:4])[0], model.scores(cells)[3])
 
 
 def test_int8_decides_as_fp32_does(made):
@@ -196,6 +215,61 @@ def test_both_files_carry_their_own_temperature(made):
         assert loss(best) <= min(loss(best * 1.1), loss(best / 1.1)) + 1e-9 or best <= 0.051
 
 
+def test_a_network_trained_on_unrelated_clips_knows_them_from_its_classes(made):
+    model = Model(made.directory / "earshot.int8.onnx")
+    known, others = (model.scores(cells) for cells in (made.parts.part("test").features, unrelated(60, 2)))
+    assert known.shape == others.shape == (60, len(CLASSES) + 1)
+    assert np.allclose(known[:, :-1], model.probabilities(made.parts.part("test").features), atol=0)
+    auroc = roc_auc_score(np.repeat([1, 0], 60), np.concatenate([known[:, -1], others[:, -1]]))
+    assert model.knows_none == made.knows_none
+    if made.knows_none:
+        assert auroc > 0.95
+        assert np.median(known[:, -1]) > np.median(others[:, -1]) + 0.2
+    else:
+        assert model.none_logits(made.parts.part("test").features) is None
+        assert np.array_equal(known[:, -1], known[:, :-1].max(axis=1))
+
+
+def test_both_files_and_pytorch_agree_on_none_of_the_classes(made):
+    network = made.checkpoint.model
+    if not made.knows_none:
+        names = [output.name for output in onnx.load_from_string(made.candidate.int8).graph.output]
+        assert names == (["logits", "frame_logits"] if made.architecture == "compact" else ["logits"])
+        return
+    cells = np.concatenate([made.parts.part("test").features, unrelated(60, 2)])
+    with torch.inference_mode():
+        embedding = network.embed(network.normalise(torch.from_numpy(cells.astype(np.float32))))
+        expected = network.none_logits(embedding).numpy()
+    full, int8 = (run(content, cells, "none_logits") for content in (made.candidate.fp32, made.candidate.int8))
+    assert full.shape == int8.shape == (120, 1)
+    assert np.abs(full - expected).max() <= 1e-4
+    assert expected.std() > 0.1
+    assert np.abs(int8 - expected).max() < 0.2 * expected.std()
+
+
+def test_each_file_calls_unknown_as_few_of_its_right_answers_as_allowed(made):
+    """By counting: the card's threshold costs at most 3 of 60 validation clips, and a higher one would cost more."""
+    val = made.parts.part("val")
+    for name in ("earshot.onnx", "earshot.int8.onnx"):
+        model = Model(made.directory / name)
+        scores, line = model.scores(val.features), model.card.unknown_threshold
+        right = scores[:, :-1].argmax(axis=1) == val.labels
+        assert (right & (scores[:, -1] < line)).sum() <= 3
+        assert (right & (scores[:, -1] < line + 1e-6)).sum() > 3
+    assert line == report(made.candidate, "tiny")["unknown_threshold"] == made.candidate.int8_card.unknown_threshold
+
+
+def test_the_kept_answers_are_the_int8_files(made):
+    kept, classes = answers.load(made.directory / answers.FILE)
+    assert classes == CLASSES
+    model = Model(made.directory / "earshot.int8.onnx")
+    for name in ("val", "test"):
+        scores = model.scores(made.parts.part(name).features)
+        assert np.array_equal(kept[name].probabilities, scores[:, :-1])
+        assert np.array_equal(kept[name].known, scores[:, -1])
+        assert (kept[name].none_logits is not None) == made.knows_none
+
+
 def test_frame_logits_come_with_compact_only(made):
     model = Model(made.directory / "earshot.int8.onnx")
     cells = made.parts.part("test").features[:3]
@@ -204,9 +278,9 @@ def test_frame_logits_come_with_compact_only(made):
             model.frame_logits(cells)
         return
     over_time = model.frame_logits(cells)
-    assert over_time.shape == (3, len(CLASSES), FRONT_END.window_frames // 8)
-    if FRONT_END.window_frames % 8 == 0:
-        assert np.allclose(over_time.mean(axis=2), model.logits(cells), atol=1e-4)
+    whole = np.hstack([model.logits(cells), *([model.none_logits(cells)] if made.knows_none else [])])
+    assert over_time.shape == (3, len(CLASSES) + made.knows_none, FRONT_END.window_frames // 8)
+    assert np.allclose(over_time.mean(axis=2), whole, atol=1e-4)
     longer = np.concatenate([cells, cells, cells], axis=2)
     assert model.frame_logits(longer).shape[2] == 3 * FRONT_END.window_frames // 8
 

@@ -31,7 +31,10 @@ def test_the_model_leads_back_to_the_sounds(small_project, card):
     root = small_project.root
     assert card.dataset["name"] == "folder"
     assert card.dataset["licence"]
-    assert card.dataset["auxiliary_clips"] == 0  # it shares no class with the embedded set
+    # It shares no class with the embedded set; of unrelated sounds it hears a quarter as many as of its own 39 clips.
+    assert card.dataset["auxiliary_clips"] == {"classes": 0, "unrelated": 10}
+    trained = small_project.json("metrics/train.json")
+    assert (trained["auxiliary_clips"], trained["unrelated_clips"]) == (0, 10)
     for name, named in card.dataset["sha256"].items():
         assert sha256(root / "data/audited" / name) == named
     with (root / "data/audited/files.csv").open(encoding="utf-8", newline="") as stream:
@@ -69,7 +72,10 @@ def test_the_model_quotes_its_figures(small_project, card):
     quantization = small_project.json("metrics/quantization.json")
     assert card.metrics["test"]["accuracy"] == pytest.approx(quantization["int8_accuracy"], abs=5e-5)
     assert card.metrics["validation"]["accuracy"] == pytest.approx(quantization["gate"]["int8_accuracy"], abs=5e-5)
-    assert card.temperature == quantization["temperature"]
+    assert (card.temperature, card.unknown_threshold) == (
+        quantization["temperature"],
+        quantization["unknown_threshold"],
+    )
     full = read_card(small_project.root / "models/earshot.onnx")
     assert full.metrics["test"]["accuracy"] == pytest.approx(quantization["fp32_accuracy"], abs=5e-5)
     assert set(card.metrics["test"]["recall"]) == set(CLASSES)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import tiny_model
 from service_server import ROOT, running, wait_for
 from sounds import noise, tone, wav
 
@@ -120,6 +121,17 @@ def percent(probability: float) -> str:
     return f"{probability * 100:.1f}%" if probability >= 0.001 else "<0.1%"
 
 
+def weights(watched: Watched) -> list[str]:
+    """How bold each rank is."""
+    rows = "[...document.querySelectorAll('#rank-list li')]"
+    return watched.page.evaluate(f"{rows}.map((row) => getComputedStyle(row).fontWeight)")
+
+
+def knocks(path: Path) -> Path:
+    path.write_bytes(wav(tiny_model.sound(tiny_model.OUTSIDE, 3.0)[:, None], tiny_model.RATE, "PCM_16").read())
+    return path
+
+
 def hiss(path: Path, duration_s: float = 3.0) -> Path:
     path.write_bytes(wav(noise(round(44_100 * duration_s), 2), 44_100, "PCM_16").read())
     return path
@@ -152,6 +164,8 @@ def test_a_chosen_file_is_answered_as_the_service_answers_it(watched: Watched, s
     assert "60%" in watched.text("#verdict")
     assert watched.text("#file-note").startswith("3.0 s")
     assert "it names the class that is most like it" in watched.text("#model")
+    assert "what is unlike enough it calls unknown" in watched.text("#model")
+    assert weights(watched) == ["600", "400", "400"]  # the winner stands out
     assert "Hiss" in watched.text("#status")  # for screen readers
     assert not watched.shown("#events")
     assert not watched.shown("#token-form")
@@ -185,6 +199,36 @@ def test_silence_is_called_silence_and_left_to_a_person(watched: Watched, tmp_pa
     assert not watched.shown("#ranks")
     watched.listen_to(hiss(tmp_path / "tap.wav"))
     assert watched.shown("#ranks")
+
+
+@needs_browser
+def test_an_unknown_sound_is_called_so_and_no_class_wins(watched: Watched, service: str, tmp_path: Path) -> None:
+    path = knocks(tmp_path / "door.wav")
+    _, answer = post(service, "classify", path)
+    threshold = httpx.get(f"{service}model").json()["unknown_threshold"]
+    assert answer["predicted_class"] == "unknown"
+
+    watched.listen_to(path)
+
+    nearest = f"most like {answer['top'][0]['label']}, {percent(answer['confidence'])}"
+    assert watched.text("#headline") == "Unknown"
+    assert watched.text("#headline-note").startswith(f"{nearest}; from 3.0 s")
+    assert watched.text("#verdict").startswith("Have a person check this: it seems to be none of the sounds")
+    assert watched.page.locator("#verdict.flagged").count() == 1
+    assert watched.text("#status").startswith(f"Unknown, {nearest}. Have a person check this")
+    assert watched.text("#ranks-title") == "If it were one of the classes"
+    rows = [row.inner_text().split("\n") for row in watched.page.query_selector_all("#rank-list li")]
+    assert rows == [[one["label"], percent(one["probability"])] for one in answer["top"]]
+    assert weights(watched) == ["400"] * 3
+    note = watched.text("#rank-note")
+    assert percent(answer["known"]) in note
+    assert f"below {percent(threshold)} the answer is unknown" in note
+    assert "about 8 in 10 should be right" not in note
+
+    watched.listen_to(hiss(tmp_path / "tap.wav"))
+    assert watched.text("#ranks-title") == "Probabilities"
+    assert watched.text("#headline-note").startswith("from 3.0 s")
+    assert weights(watched) == ["600", "400", "400"]
 
 
 @needs_browser
@@ -496,7 +540,7 @@ def test_both_themes_are_legible_and_fit_the_screen(
     watched = Watched(browser, service, viewport=size, color_scheme=scheme, reduced_motion="reduce")
     watched.page.wait_for_selector("#model")
     seen = 0
-    for path in (street(tmp_path / "street.wav"), silence_and_text(tmp_path)):
+    for path in (street(tmp_path / "street.wav"), knocks(tmp_path / "door.wav"), silence_and_text(tmp_path)):
         watched.listen_to(path)
         contrasts = watched.page.evaluate(CONTRASTS)
         seen += len(contrasts)

@@ -167,12 +167,21 @@ def test_the_committed_file_shows_every_key_with_its_default(section):
 
 
 def test_every_network_has_its_recipe():
-    tutorial = TrainParams(model="tutorial").resolved()
+    tutorial = TrainParams(model="tutorial").resolved(1000)
     assert (tutorial.epochs, tutorial.batch_size, tutorial.learning_rate, tutorial.dropout) == (15, 16, 1e-3, 0.3)
     assert (tutorial.weight_decay, tutorial.label_smoothing) == (0, 0)
-    given = TrainParams(model="tutorial", epochs=2, dropout=0.0).resolved()
+    given = TrainParams(model="tutorial", epochs=2, dropout=0.0).resolved(1000)
     assert (given.epochs, given.dropout, given.batch_size) == (2, 0, 16)
-    assert TrainParams().resolved().epochs > 15
+    assert TrainParams().resolved(1000).epochs > 15
+
+
+def test_few_clips_are_heard_more_often():
+    assert TrainParams().resolved(10_000).epochs == TrainParams().resolved(1000).epochs == 60
+    assert TrainParams().resolved(40).epochs == 600  # one step an epoch
+    assert TrainParams().resolved(320).epochs == 120
+    assert TrainParams(batch_size=32).resolved(320).epochs == 60
+    assert TrainParams(epochs=3).resolved(40).epochs == 3
+    assert TrainParams(model="tutorial").resolved(40).epochs == 15
 
 
 @pytest.mark.parametrize("values", [{"mixup_probability": 1.1}, {"crop_until": -0.1}, {"masks": -1}, {"gain_db": -3.0}])

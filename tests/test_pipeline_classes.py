@@ -19,6 +19,7 @@ from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.provenance import Provenance
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import class_indices, evaluate
+from earshot.evaluation.unknown import UnknownParams
 from earshot.features import FrontEndParams
 from earshot.inference.model import Model
 from earshot.inference.scores import softmax
@@ -78,7 +79,7 @@ def test_any_number_of_classes_goes_through(tmp_path, monkeypatch, one_thread, c
     card = dict.fromkeys(("name", "title", "licence", "citation", "url"), "x")
     provenance = Provenance({**card, "sha256": {}}, {"seed": seed}, {})
     ranges = QuantizationParams(calibration_clips=30)
-    made = make_candidate(trained, fitted.judges, parts, provenance, ranges, GateParams(), 5, seed)
+    made = make_candidate(trained, fitted.judges, parts, provenance, ranges, GateParams(), UnknownParams(), 5, seed)
     write_candidate(made, tmp_path)
     model = Model(tmp_path / "earshot.int8.onnx")
     assert model.classes == parts.classes

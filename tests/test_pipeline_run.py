@@ -34,6 +34,8 @@ FILES = (
     "metrics/quantization.json",
     "metrics/parity.csv",
     "metrics/latency.json",
+    "metrics/unknown.json",
+    "metrics/unknown.csv",
     "metrics/plots/audit/durations.png",
     "metrics/plots/audit/rates.png",
     "metrics/plots/audit/classes_by_fold.png",
@@ -64,6 +66,7 @@ KEYS = {
     "per_class": {"recall"},
     "quantization": {*PARITY, "gate", "fp32_bytes", "int8_bytes", "passed"},
     "latency": {"fp32", "int8"},
+    "unknown": {"threshold", "known_called_unknown", "accuracy", "accuracy_with_unknown", "far"},
 }
 
 

@@ -61,6 +61,34 @@ def test_ambience_falls_with_frequency_and_differs_with_its_generator():
     assert not np.array_equal(heard, disturb.ambience(10 * RATE_HZ, RATE_HZ, np.random.default_rng(3)))
 
 
+@pytest.mark.parametrize("generate", [disturb.noise, disturb.tones])
+def test_generated_noise_and_tones_have_a_level_of_one_and_differ_with_their_generator(generate):
+    heard = [generate(2 * RATE_HZ, RATE_HZ, np.random.default_rng(seed)) for seed in (2, 2, 3)]
+    for sound in heard:
+        assert sound.dtype == np.float32
+        assert power_db(sound) == pytest.approx(0, abs=1e-3)
+    assert np.array_equal(heard[0], heard[1])
+    assert not np.array_equal(heard[0], heard[2])
+
+
+def flatness(samples: np.ndarray) -> float:
+    """Geometric over arithmetic mean of the power spectrum: 1 for white noise, near 0 where it lies in few lines."""
+    power = scipy.signal.welch(samples, RATE_HZ, nperseg=2048)[1][2:-2] + 1e-12
+    return float(np.exp(np.mean(np.log(power))) / np.mean(power))
+
+
+def test_generated_noise_is_white_or_a_band_and_tones_are_lines():
+    noises = [flatness(disturb.noise(4 * RATE_HZ, RATE_HZ, np.random.default_rng(seed))) for seed in range(20)]
+    assert {value > 0.9 for value in noises} == {True, False}
+    for seed in range(20):
+        sound = disturb.tones(4 * RATE_HZ, RATE_HZ, np.random.default_rng(seed))
+        spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
+        loudest = np.sort(spectrum)[::-1]
+        assert loudest[:15].sum() > 0.99 * spectrum.sum()  # at most three lines, each as wide as the window's lobe
+        peak_hz = np.argmax(spectrum) * RATE_HZ / len(sound)
+        assert 99 < peak_hz < RATE_HZ / 3 + 1
+
+
 def test_a_telephone_passes_its_band_only():
     sound = noise(2)
     heard = disturb.telephone(sound, RATE_HZ)

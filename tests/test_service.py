@@ -64,7 +64,7 @@ def test_a_clip_gets_the_answer_of_the_library(server: Server, model: Model) -> 
     expected = classify(model, io.BytesIO(data)).as_dict()
     assert answer["predicted_class"] == "whistle"
     assert answer["top"] == [{"label": k, "probability": v} for k, v in expected["probabilities"].items()]
-    for key in ("predicted_class", "confidence", "duration_s", "windowed", "windows", "silent"):
+    for key in ("predicted_class", "confidence", "known", "duration_s", "windowed", "windows", "silent"):
         assert answer[key] == expected[key]
     assert answer["flag_for_review"] == (expected["confidence"] < 0.6)
     assert answer["model"]["sha256"] == sha256(model.path)
@@ -80,10 +80,11 @@ def test_a_clip_in_any_format_is_the_row_of_the_cache(
     data = sounds.wav(samples, 44_100, subtype, container).getvalue()
     mono = read_mono(io.BytesIO(data), RATE)
     row = model.log_mel.clip(fit_length(mono, model.log_mel.params.window_samples))
-    expected = model.probabilities(row[None])[0]
+    *expected, known = model.scores(row[None])[0]
     answer = post(server, data).json()
     told = {entry["label"]: entry["probability"] for entry in answer["top"]}
     assert [told[label] for label in model.classes] == pytest.approx(expected, abs=1e-6)
+    assert answer["known"] == pytest.approx(known, abs=1e-6)
 
 
 @pytest.mark.parametrize(("container", "codec"), [("ipod", "aac"), ("webm", "libopus"), ("mp4", "aac")])
@@ -109,6 +110,22 @@ def test_silence_is_flagged(server: Server) -> None:
     assert answer["flag_for_review"]
 
 
+@pytest.mark.parametrize("duration_s", [3.0, 11.0])
+def test_a_sound_of_no_class_is_unknown_and_flagged(server: Server, model: Model, duration_s: float) -> None:
+    data = clip(tiny_model.OUTSIDE, 5, duration_s)
+    answer = post(server, data).json()
+    expected = classify(model, io.BytesIO(data)).as_dict()
+    assert answer["predicted_class"] == expected["predicted_class"] == "unknown"
+    assert answer["flag_for_review"]
+    assert answer["known"] == expected["known"] < httpx.get(f"{server.url}/model").json()["unknown_threshold"]
+    assert answer["top"] == [{"label": k, "probability": v} for k, v in expected["probabilities"].items()]
+    assert answer["confidence"] == answer["top"][0]["probability"]
+    files = [("file", ("a.wav", data)), ("file", ("b.wav", clip("hum")))]
+    first, second = httpx.post(f"{server.url}/classify_batch", files=files, timeout=60).json()["results"]
+    assert first == {"file": "a.wav", "status": 200, **answer}
+    assert second["predicted_class"] == "hum"
+
+
 def test_the_body_itself_may_be_the_clip(server: Server) -> None:
     data = clip("hiss")
     raw = httpx.post(f"{server.url}/classify", content=data, headers={"Content-Type": "audio/wav"})
@@ -116,8 +133,10 @@ def test_the_body_itself_may_be_the_clip(server: Server) -> None:
 
 
 def test_an_answer_does_not_depend_on_who_else_asks(server: Server) -> None:
-    clips = [clip(tiny_model.CLASSES[i % 3], i, 0.5 + i / 8) for i in range(24)]
+    labels = (*tiny_model.CLASSES, tiny_model.OUTSIDE)
+    clips = [clip(labels[i % 4], i, 0.5 + i / 8) for i in range(24)]
     alone = [post(server, data).json() for data in clips]
+    assert {*labels[:3], "unknown"} == {answer["predicted_class"] for answer in alone}
 
     async def together() -> list[httpx.Response]:
         async with httpx.AsyncClient(timeout=60) as client:
@@ -173,6 +192,8 @@ def test_the_model_says_what_it_is(server: Server, model: Model) -> None:
     assert any("glass" in text for text in told["cannot_hear"])
     assert told["window"]["window_s"] == 4.0
     assert told["review_threshold"] == 0.6
+    assert told["unknown_threshold"] == told["lineage"]["unknown_threshold"] == card["unknown_threshold"] > 0
+    assert "calls unknown" in told["cannot_hear"][0]
 
 
 def test_the_page(server: Server) -> None:
@@ -207,19 +228,22 @@ def test_a_request_id_comes_back_and_a_strange_one_does_not(server: Server) -> N
 def test_metrics(server: Server) -> None:
     before = server.metrics()
     post(server, clip("hum", 1, 2.0))
+    post(server, clip(tiny_model.OUTSIDE, 1, 2.0))
     post(server, b"no sound")
     after = server.metrics()
 
     def grew(series: str) -> float:
         return after[series] - before.get(series, 0.0)
 
-    assert grew('earshot_requests_total{method="POST",route="/classify",status="200"}') == 1
+    assert grew('earshot_requests_total{method="POST",route="/classify",status="200"}') == 2
     assert grew('earshot_requests_total{method="POST",route="/classify",status="415"}') == 1
-    assert grew('earshot_request_seconds_count{route="/classify"}') == 2
+    assert grew('earshot_request_seconds_count{route="/classify"}') == 3
     assert grew('earshot_predictions_total{predicted_class="hum"}') == 1
-    assert grew("earshot_confidence_count") == 1
+    assert grew('earshot_predictions_total{predicted_class="unknown"}') == 1
+    assert grew('earshot_flagged_total{predicted_class="unknown"}') == 1
+    assert grew("earshot_confidence_count") == 2
     assert grew('earshot_rejected_total{reason="undecodable"}') == 1
-    assert grew('earshot_audio_seconds_total{route="/classify"}') == 2.0
+    assert grew('earshot_audio_seconds_total{route="/classify"}') == 4.0
     assert after["earshot_queue_depth"] == 0
     assert any(name.startswith("bentoml_service_request_total") for name in after)
 
@@ -239,7 +263,7 @@ def test_logs_are_json_and_hold_nothing_of_the_sound(server: Server) -> None:
     assert (line["route"], line["status"], line["method"]) == ("/classify", 200, "POST")
     assert line["duration_ms"] > 0
     assert "secret-name" not in text
-    assert not {"predicted_class", "top", "confidence"} & line.keys()
+    assert not {"predicted_class", "top", "confidence", "known"} & line.keys()
 
 
 def test_the_worker_holds_no_training_library(server: Server) -> None:

@@ -37,20 +37,23 @@ def test_the_judge_finds_what_is_wrong(tiny_model_path: Path, monkeypatch: pytes
     spec.loader.exec_module(run)
     oracle = run.Oracle(tiny_model_path)
     upload = next(one for n in range(0, 1000, 10) if (one := run.mutants.upload(n, 1)).path == "/classify")
-    _, probabilities = oracle.owed("/classify", upload.file)
-    top = [{"label": label, "probability": probability} for label, probability in probabilities.items()]
+    _, owed = oracle.owed("/classify", upload.file)
+    top = [{"label": label, "probability": probability} for label, probability in owed["probabilities"].items()]
+    answer = {"predicted_class": owed["predicted_class"], "known": owed["known"], "top": top}
     refusal = {"error": {"reason": "undecodable", "message": ""}}
 
     def judged(status: int, document: object, seconds: float = 0.1) -> str:
         return run.judge(run.Reply(status, document, seconds), upload, oracle)
 
-    assert judged(200, {"top": top}) == ""
-    assert "another answer" in judged(200, {"top": [top[1], top[0], *top[2:-1], {**top[-1], "probability": 0.5}]})
+    assert judged(200, answer) == ""
+    other = [top[1], top[0], *top[2:-1], {**top[-1], "probability": 0.5}]
+    for wrong in ({"top": other}, {"known": 0.5}, {"predicted_class": "no such class"}):
+        assert "another answer" in judged(200, {**answer, **wrong})
     assert "415 where 200" in judged(415, refusal)
     assert "status 500" in judged(500, {})
     assert "not documented" in judged(418, {})
-    assert "no answer" in judged(200, {"top": top}, 6.0)
+    assert "no answer" in judged(200, answer, 6.0)
     assert "status 0" in judged(0, "")
     broken = dataclasses.replace(upload, file=b"no sound")
     assert run.judge(run.Reply(415, refusal, 0.1), broken, oracle) == ""
-    assert "200 where 415" in run.judge(run.Reply(200, {"top": top}, 0.1), broken, oracle)
+    assert "200 where 415" in run.judge(run.Reply(200, answer, 0.1), broken, oracle)

@@ -13,6 +13,8 @@ import pytest
 
 import sounds
 import tiny_model
+from earshot.cli import main
+from earshot.service.kept import ReviewFolder
 from service_server import Server, running, wait_for
 
 RATE = tiny_model.RATE
@@ -85,6 +87,26 @@ def test_flagged_clips_are_kept_with_their_answer(server: Server) -> None:
     (kept,) = [path for path in clips.glob("*.flac") if path.read_bytes() == data]
     assert json.loads(kept.with_suffix(".json").read_text()) == answer
     assert {path.suffix for path in clips.iterdir()} == {".flac", ".json"}
+
+
+def test_an_unknown_clip_is_kept_and_labelled_however_low_the_threshold(
+    tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept"
+    params, environment = {"review_threshold": 0.0}, {"EARSHOT_REVIEW_DIR": str(kept)}
+    with running(tmp_path / "home", tiny_model_path, params, **environment) as server:
+        assert not classify(server, hum()).json()["flag_for_review"]
+        assert not kept.exists()
+        data = sounds.wav(tiny_model.sound(tiny_model.OUTSIDE, 2.0), RATE, "PCM_16", "FLAC").getvalue()
+        answer = classify(server, data).json()
+        assert (answer["predicted_class"], answer["flag_for_review"]) == ("unknown", True)
+        (clip,) = ReviewFolder(kept).clips()
+        assert clip.answer == answer
+        assert server.metrics()["earshot_review_clips_total"] == 1
+    assert main(["review", str(kept)]) == 0
+    assert f"unknown, most like {answer['top'][0]['label']}" in capsys.readouterr().out
+    assert main(["review", str(kept), "--label", f"{Path(clip.path).stem}=knocks"]) == 0
+    assert ReviewFolder(kept).labels() == {clip.path: "knocks"}
 
 
 def test_a_killed_worker_is_replaced(server: Server) -> None:

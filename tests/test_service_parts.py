@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from earshot.datasets.folder import index
 from earshot.errors import EarshotError
 from earshot.inference.config import TimelineParams
 from earshot.inference.model import Model
-from earshot.service import build
+from earshot.service import answers, build
+from earshot.service.about import cannot_hear
 from earshot.service.batching import MAX_WINDOWS, BatchedModel
 from earshot.service.config import ServiceParams, Settings, read_settings
 from earshot.service.engine import Engine, while_client_waits
@@ -44,26 +46,27 @@ class SlowModel:
     """A model that waits for a sign before each run, and tells how many windows it got."""
 
     def __init__(self, model: Model) -> None:
-        self.classes, self.log_mel, self._model = model.classes, model.log_mel, model
+        self.classes, self.log_mel, self.card, self._model = model.classes, model.log_mel, model.card, model
         self.go, self.entered, self.runs = threading.Semaphore(0), threading.Semaphore(0), []  # type: ignore[var-annotated]
 
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
+    def scores(self, features: np.ndarray) -> np.ndarray:
         self.entered.release()
         self.go.acquire()
         self.runs.append(len(features))
-        return self._model.probabilities(features)
+        return self._model.scores(features)
 
 
 def test_questions_that_wait_are_one_run_and_the_same_bits(model: Model) -> None:
-    rows = [model.log_mel.clip(tiny_model.sound(tiny_model.CLASSES[i % 3], 4.0, i))[None] for i in range(6)]
-    alone = [model.probabilities(row) for row in rows]
+    labels = (*tiny_model.CLASSES, tiny_model.OUTSIDE)
+    rows = [model.log_mel.clip(tiny_model.sound(labels[i % 4], 4.0, i))[None] for i in range(6)]
+    alone = [model.scores(row) for row in rows]
     slow = SlowModel(model)
     told: list[int] = []
     batched = BatchedModel(slow, told.append)  # type: ignore[arg-type]
     answers: dict[int, np.ndarray] = {}
 
     def ask(i: int) -> None:
-        answers[i] = batched.probabilities(rows[i])
+        answers[i] = batched.scores(rows[i])
 
     threads = [threading.Thread(target=ask, args=(i,)) for i in range(6)]
     threads[0].start()
@@ -84,7 +87,7 @@ def test_a_run_has_at_most_so_many_windows(model: Model) -> None:
     told: list[int] = []
     batched = BatchedModel(model, told.append)
     some = np.repeat(model.log_mel.clip(tiny_model.sound("hum", 4.0))[None], MAX_WINDOWS - 1, axis=0)
-    threads = [threading.Thread(target=batched.probabilities, args=(some,)) for _ in range(4)]
+    threads = [threading.Thread(target=batched.scores, args=(some,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -95,9 +98,37 @@ def test_a_run_has_at_most_so_many_windows(model: Model) -> None:
 def test_an_error_of_the_model_reaches_who_asked(model: Model) -> None:
     batched = BatchedModel(model)
     with pytest.raises(Exception, match=r"(?i)rank|dimension"):
-        batched.probabilities(np.zeros((1, 2), np.float16))
+        batched.scores(np.zeros((1, 2), np.float16))
     good = model.log_mel.clip(tiny_model.sound("hum", 4.0))[None]
-    assert (batched.probabilities(good) == model.probabilities(good)).all()
+    assert (batched.scores(good) == model.scores(good)).all()
+
+
+def test_an_unknown_sound_is_flagged_however_low_the_threshold(tiny_model_path: Path, model: Model) -> None:
+    made = engine(tiny_model_path, review_threshold=0.0)
+
+    def answered(label: str) -> dict[str, Any]:
+        file = sounds.wav(tiny_model.sound(label, 3.0)[:, None], RATE)
+        return answers.classification(made, asyncio.run(made.classify(file)))
+
+    of_class, of_none = answered("hum"), answered(tiny_model.OUTSIDE)
+    assert (of_class["predicted_class"], of_class["flag_for_review"]) == ("hum", False)
+    assert of_class["known"] >= model.card.unknown_threshold > of_none["known"]
+    assert (of_none["predicted_class"], of_none["flag_for_review"]) == ("unknown", True)
+    assert {entry["label"] for entry in of_none["top"]} == set(tiny_model.CLASSES)
+    made.close()
+
+
+def test_what_it_cannot_hear_is_said_as_it_is(model: Model, tutorial_path: Path) -> None:
+    tutorial = Model(tutorial_path)
+    never = replace(model.card, unknown_threshold=0.0)
+    said = [
+        cannot_hear(card, knows_none)[0]
+        for card, knows_none in ((model.card, model.knows_none), (tutorial.card, tutorial.knows_none), (never, True))
+    ]
+    assert all("the class that is most like it, often with confidence" in text for text in said)
+    assert "unlike enough it calls unknown" in said[0]
+    assert "was taught none" in said[1]
+    assert "unknown" not in said[2]
 
 
 class NoMetrics:
@@ -278,6 +309,31 @@ def test_kept_clips_become_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixt
     assert read.clips["recording"].nunique() == 4
     assert main(["review", str(folder.root), "--drop", Path(paths[4]).stem]) == 0
     assert not (folder.root / paths[4]).exists()
+
+
+def test_an_unknown_clip_can_be_labelled_by_any_name_but_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ReviewFolder(tmp_path)
+    ranked = [{"label": "hum", "probability": 0.41}, {"label": "hiss", "probability": 0.35}]
+    folder.keep(flac(0), {**ANSWER, "predicted_class": "unknown", "known": 0.1, "top": ranked})
+    folder.keep(flac(1), ANSWER)
+    assert main(["review", str(tmp_path)]) == 0
+    assert "unknown, most like hum" in capsys.readouterr().out
+    unknown = next(clip.path for clip in folder.clips() if clip.answer["predicted_class"] == "unknown")
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(f"path,label\n{unknown}, unknown\n")
+    for refused in (["--label", f"{unknown}=unknown"], ["--labels", str(sheet)]):
+        assert main(["review", str(tmp_path), *refused]) == 1
+        complaint = capsys.readouterr().err
+        assert unknown in complaint
+        assert "--drop" in complaint
+    assert folder.labels() == {}
+    for clip in folder.clips():
+        label = "knocks" if clip.path == unknown else "hum"
+        assert main(["review", str(tmp_path), "--label", f"{clip.path}={label}"]) == 0
+    read = index(tmp_path).clips
+    assert dict(zip(read["path"], read["label"], strict=True))[unknown] == "knocks"
 
 
 @pytest.mark.parametrize("table", [True, False])

@@ -1,10 +1,13 @@
 """Splits keep recordings on one side, and say what they did."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from earshot.datasets.folds import carve, fold_count, make_folds
+from earshot.datasets.parts import load_parts
 from earshot.datasets.split import SplitParams, assign, describe, inner_folds, leaks, shared_recordings
 from earshot.datasets.table import DatasetError, make_table
 from earshot.params import ParamsError, build
@@ -172,6 +175,69 @@ def test_parameters_are_checked():
         with pytest.raises(ParamsError):
             build(SplitParams, values)
     assert build(SplitParams, {"test_folds": [3]}).test_folds == (3,)
+    assert build(SplitParams, {"unknown_classes": ["dog", "siren"]}).unknown_classes == ("dog", "siren")
+    for wrong in ("dog", [1]):
+        with pytest.raises(ParamsError, match="unknown_classes"):
+            build(SplitParams, {"unknown_classes": wrong})
+
+
+WAYS = (
+    SplitParams(unknown_classes=("siren",)),
+    SplitParams(unknown_classes=("siren",), val_fraction=0.3),
+    SplitParams(unknown_classes=("siren",), val_folds="out_of_fold"),
+    SplitParams(unknown_classes=("siren",), strategy="random"),
+)
+
+
+@pytest.mark.parametrize("params", WAYS, ids=["fold", "fraction", "out of fold", "random"])
+def test_unknown_classes_are_in_no_part_and_change_no_other(params):
+    table = clips()
+    parts = assign(table, params, seed=3)
+    assert np.array_equal(parts == "unknown", table["label"] == "siren")
+    # The other clips are divided as if there were no sirens.
+    without = table[table["label"] != "siren"].reset_index(drop=True)
+    alone = replace(params, unknown_classes=())
+    expected = assign(without, alone, seed=3)
+    assert np.array_equal(parts[parts != "unknown"], expected)
+    inner, inner_alone = inner_folds(table, parts, seed=3), inner_folds(without, expected, seed=3)
+    assert not inner[parts == "unknown"].any()
+    assert np.array_equal(inner[parts != "unknown"], inner_alone)
+    told = describe(table, parts, params, inner)
+    sirens = {"unknown_classes": ["siren"], "unknown": {"clips": 60, "recordings": 20}}
+    assert told == describe(without, expected, alone, inner_alone) | sirens
+
+
+@pytest.mark.parametrize("strategy", ["folds", "random"])
+def test_unknown_classes_that_cannot_be_are_named(strategy):
+    for names, message in (
+        (("sirren",), "there is no class 'sirren'; the classes are dog, drill, siren$"),
+        (("siren", "dog"), "leaves fewer than two classes to learn"),
+    ):
+        with pytest.raises(DatasetError, match=rf"split\.unknown_classes.*{message}"):
+            assign(clips(), SplitParams(strategy=strategy, unknown_classes=names), seed=0)
+
+
+def test_a_fold_of_unknown_classes_alone_is_none():
+    table = clips(folds=6)
+    table = table[(table["fold"] < 6) | (table["label"] == "siren")].reset_index(drop=True)
+    parts = assign(table, SplitParams(unknown_classes=("siren",)), seed=0)
+    assert (folds_in(table, parts, "test"), folds_in(table, parts, "val")) == ([5], [4])
+
+
+def test_unknown_classes_are_none_of_the_classes(tmp_path):
+    table = clips()
+    np.save(tmp_path / "logmel.npy", np.arange(len(table), dtype=np.float16).reshape(-1, 1, 1))
+    table.assign(frames=1, truncated_s=0.0).to_csv(tmp_path / "index.csv", index=False)
+    parts = load_parts(SplitParams(unknown_classes=("drill",)), 0, tmp_path)
+    assert parts.classes == ("dog", "siren")
+    for name in ("train", "val", "test"):
+        part = parts.part(name)
+        assert [parts.classes[label] for label in part.labels] == part.clips["label"].tolist()
+    left_out = parts.part("unknown")
+    assert set(left_out.clips["label"]) == {"drill"}
+    assert set(left_out.labels.tolist()) == {2}
+    assert left_out.features.ravel().tolist() == np.flatnonzero(table["label"] == "drill").tolist()
+    assert len(load_parts(SplitParams(), 0, tmp_path).part("unknown").labels) == 0
 
 
 def heavy_tailed(seed: int, recordings: int = 120) -> tuple[list[str], list[str]]:

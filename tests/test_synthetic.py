@@ -13,11 +13,14 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GroupKFold
 
 from earshot.datasets import synthetic
+from earshot.datasets.synthetic import plan, scene
 from earshot.datasets.synthetic.plan import CLASSES, Recording
 from earshot.datasets.synthetic.scene import SOURCES, render
 from earshot.datasets.synthetic.signals import RATE_HZ
+from earshot.datasets.synthetic.unrelated import UNRELATED
 
 SEED = 7
+SLICES = [(0.2, 1.0), (1.0, 0.4), (3.0, 2.0)]
 
 
 def a_few(seed: int) -> list[Recording]:
@@ -161,24 +164,84 @@ def test_overlapping_slices_hold_the_same_sound(written: Path) -> None:
     assert compared > 0
 
 
-@pytest.mark.parametrize("label", sorted(SOURCES))
+# These come by chance: a slice of them may hold the place alone, which is unrelated as well.
+BY_CHANCE = {"insects", "clapping", "speech", "passing"}
+
+
+@pytest.mark.parametrize("label", sorted(SOURCES | UNRELATED))
 def test_a_source_is_heard_in_every_slice(label: str) -> None:
-    windows = [(0.2, 1.0), (1.0, 0.4), (3.0, 2.0)]
     for seed in range(3):
-        dry = SOURCES[label](np.random.default_rng(seed), int(5.2 * RATE_HZ), windows)
+        dry = (SOURCES | UNRELATED)[label](np.random.default_rng(seed), int(5.2 * RATE_HZ), SLICES)
+        assert dry.shape == (int(5.2 * RATE_HZ),)
         assert np.isfinite(dry).all()
         loudest = np.abs(dry).max()
-        for start, duration in windows:
+        assert (loudest > 0) == (label != "nothing")
+        for start, duration in SLICES if label not in BY_CHANCE | {"nothing"} else []:
             piece = dry[int(start * RATE_HZ) : int((start + duration) * RATE_HZ)]
             assert np.abs(piece).max() > 0.01 * loudest, f"{label}, seed {seed}: nothing heard from {start} s"
 
 
-@pytest.mark.parametrize("label", SOURCES)
+@pytest.mark.parametrize("label", SOURCES | UNRELATED)
 def test_a_source_that_is_not_waited_for_is_sound_or_silence(label: str) -> None:
     # A bystander has no slice to be heard in: in half a second no shot may fall, and no dog bark.
     for seed in range(20):
-        sound = SOURCES[label](np.random.default_rng(seed), 22_050, [])
+        sound = (SOURCES | UNRELATED)[label](np.random.default_rng(seed), 22_050, [])
         assert np.isfinite(sound).all(), seed
+
+
+@pytest.mark.parametrize("family", UNRELATED)
+def test_an_unrelated_sound_is_recorded_as_others_are_and_follows_its_seed(family: str) -> None:
+    def recorded(seed: int) -> np.ndarray:
+        return render(np.random.default_rng(seed), family, 1, 2, 2.0, [(0.0, 2.0)])
+
+    for seed in range(2):
+        sound = recorded(seed)
+        assert sound.shape == (2 * RATE_HZ, 2)
+        assert np.isfinite(sound).all()
+        assert 0.005 < np.abs(sound).max() <= 1
+        assert np.ptp(sound[RATE_HZ:]) > 0.001  # of the place, at least
+        assert np.array_equal(recorded(seed), sound)
+    assert not np.array_equal(recorded(0), recorded(1))
+
+
+def test_there_are_unrelated_sounds_of_every_family_apart_from_all_classes() -> None:
+    known, unrelated = synthetic.draw(SEED), synthetic.draw_unrelated(SEED)
+    assert {recording.label for recording in unrelated} == set(UNRELATED)
+    assert not set(UNRELATED) & set(SOURCES)
+    for name in ("index", "fs_id", "class_id"):  # of sound, of files, and in the metadata
+        assert not {getattr(r, name) for r in known} & {getattr(r, name) for r in unrelated}, name
+    assert len({r.fs_id for r in unrelated}) == len({r.index for r in unrelated}) == len(unrelated)
+    assert unrelated == synthetic.draw_unrelated(SEED) != synthetic.draw_unrelated(SEED + 1)
+
+
+def test_the_data_set_is_what_it_would_be_without_unrelated_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    def everything() -> list:
+        sounds = [render(np.random.default_rng(3), label, 1, 1, 1.0, [(0.0, 1.0)]) for label in SOURCES]
+        return [synthetic.draw(SEED), [r.class_id for r in synthetic.draw(SEED)], [s.tobytes() for s in sounds]]
+
+    before = everything()
+    for module in (plan, scene):
+        monkeypatch.setattr(module, "UNRELATED", {})
+    assert everything() == before
+
+
+def test_no_class_is_heard_beside_an_unrelated_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def recorder(label: str):
+        def source(rng: np.random.Generator, samples: int, windows: object) -> np.ndarray:
+            asked.append(label)
+            return np.ones(samples)
+
+        return source
+
+    monkeypatch.setattr(scene, "SOURCES", {label: recorder(label) for label in SOURCES})
+    monkeypatch.setattr(scene, "BYSTANDER_CHANCE", 1.0)
+    for family in UNRELATED:
+        render(np.random.default_rng(0), family, 1, 1, 0.5, [(0.0, 0.5)])
+    assert asked == []
+    render(np.random.default_rng(0), "siren", 1, 1, 0.5, [(0.0, 0.5)])
+    assert len(set(asked)) == 2  # a siren, and a bystander
 
 
 def test_foreground_stands_out_of_the_ambience_more_than_background() -> None:

@@ -110,6 +110,23 @@ def test_two_classes_may_sound_at_once_and_come_in_order_of_their_ends():
     assert [(e.label, round(e.onset_s, 6), round(e.offset_s, 6)) for e in events] == [("b", 0.0, 0.5), ("a", 0.0, 1.0)]
 
 
+def test_none_of_the_classes_takes_probability_and_makes_no_event():
+    audible = np.ones(10, bool)
+    of_classes = np.log([[0.9, 0.1]] * 10)
+    of_none = np.log([[0.1]] * 5 + [[9.0]] * 5)  # beside the two above: 1 in 11, then 9 in 10
+
+    def heard(logits: np.ndarray) -> list[Event]:
+        tracker = EventTracker(("a", "b"), 0.1, 1.0, TimelineParams(max_gap_s=0.0, min_duration_s=0.0))
+        return tracker.push(logits, audible) + tracker.finish()
+
+    (without,) = heard(of_classes)
+    assert (without.label, spans([without])) == ("a", [(0.0, 1.0)])
+    assert without.confidence == pytest.approx(0.9)
+    (beside,) = heard(np.concatenate([of_classes, of_none], axis=1))
+    assert (beside.label, spans([beside])) == ("a", [(0.0, 0.5)])
+    assert beside.confidence == pytest.approx(0.9 / 1.1)
+
+
 def test_thresholds_that_contradict_each_other_are_refused():
     with pytest.raises(ParamsError, match="off_threshold"):
         TimelineParams(on_threshold=0.3, off_threshold=0.4)
@@ -145,8 +162,8 @@ def recording(duration_s: float = 40.0) -> np.ndarray:
     return samples
 
 
-def events_of(model, samples: np.ndarray, chunk: int = 1 << 16) -> list[Event]:
-    stream = Timeline(model)
+def events_of(model, samples: np.ndarray, chunk: int = 1 << 16, params: TimelineParams | None = None) -> list[Event]:
+    stream = Timeline(model, params)
     events = []
     for start in range(0, len(samples), chunk):
         events += stream.push(samples[start : start + chunk])
@@ -216,7 +233,12 @@ def test_silence_holds_no_events_and_is_not_even_shown_to_the_model(model):
         return model.frame_logits(features)
 
     ears = SimpleNamespace(
-        classes=model.classes, log_mel=model.log_mel, card=model.card, locates=True, frame_logits=frame_logits
+        classes=model.classes,
+        log_mel=model.log_mel,
+        card=model.card,
+        locates=True,
+        knows_none=True,
+        frame_logits=frame_logits,
     )
     whisper = np.clip(noise(30 * RATE)[:, 0] * 1e-3, -9e-4, 9e-4).astype(np.float32)  # -61 dB
     assert events_of(ears, np.zeros(30 * RATE, np.float32)) == []
@@ -242,9 +264,28 @@ def test_nothing_has_no_events(model):
 def test_answers_over_time_are_the_same_bits_alone_and_in_a_batch(model):
     features = np.stack([window.features for window in windows([recording(12.0)], model.log_mel)])
     together = model.frame_logits(features)
-    assert together.shape[1:] == (3, 21)
+    assert together.shape[1:] == (3 + 1, 21)  # the classes, and none of them
     for number in range(len(features)):
         assert np.array_equal(model.frame_logits(features[number : number + 1])[0], together[number])
+
+
+def test_a_sound_of_no_class_makes_no_event_where_the_network_knows_it(model):
+    samples = np.zeros(30 * RATE, np.float32)
+    for begin_s, label in ((3, "whistle"), (11, tiny_model.OUTSIDE), (22, "hiss")):
+        samples[begin_s * RATE : (begin_s + 4) * RATE] = tiny_model.sound(label, 4.0, 3)
+    lenient = TimelineParams(on_threshold=0.4, off_threshold=0.3)
+    assert [event.label for event in events_of(model, samples, params=lenient)] == ["whistle", "hiss"]
+    deaf = SimpleNamespace(
+        classes=model.classes,
+        log_mel=model.log_mel,
+        card=model.card,
+        locates=True,
+        knows_none=False,
+        frame_logits=lambda features: model.frame_logits(features)[:, :3],
+    )
+    first, *of_the_blows, last = events_of(deaf, samples, params=lenient)
+    assert (first.label, last.label) == ("whistle", "hiss")
+    assert of_the_blows  # it was the logit that kept them from being called something
 
 
 def test_a_network_that_cannot_locate_is_heard_window_by_window(model):
@@ -267,6 +308,7 @@ def test_memory_does_not_grow_with_the_recording():
         log_mel=log_mel,
         card=SimpleNamespace(temperature=1.0),
         locates=True,
+        knows_none=False,
         frame_logits=lambda features: np.repeat(answer, len(features), axis=0),
     )
     block = noise(1 << 16)[:, 0].astype(np.float32)

@@ -88,6 +88,32 @@ def test_a_stretch_is_kept_and_the_rest_is_silent(decibels):
     assert torch.equal(augment.keep_stretches(decibels, 0.0), decibels)
 
 
+def test_ambience_adds_power_of_at_most_the_clips_own_and_fills_digital_silence():
+    torch.manual_seed(0)
+    clips = torch.full((200, MELS, FRAMES), augment.SILENCE_DB)
+    clips[:, :, :10] = -40.0
+    clips[0] = augment.SILENCE_DB
+    heard = augment.add_ambience(clips, 1.0)
+    assert torch.equal(heard[0], clips[0])
+    assert (heard >= clips).all()
+    assert (heard[1:, :, 10:] > augment.SILENCE_DB).float().mean() > 0.98
+    # Mean power of what was added, beside the clip's own where it sounds: uniform from -30 to 0 dB.
+    added_db = 10 * ((10 ** (heard[1:] / 10) - 10 ** (clips[1:] / 10)).mean(dim=(1, 2))).log10() + 40
+    assert -31 < added_db.min() < -27
+    assert -3 < added_db.max() < 1
+    assert abs(added_db.mean() + 15) < 2
+
+
+def test_ambience_differs_between_clips_and_comes_to_its_share_of_them(decibels):
+    torch.manual_seed(0)
+    clips = decibels[:1].repeat(1000, 1, 1)
+    heard = augment.add_ambience(clips, 0.3)
+    changed = (heard != clips).flatten(1).any(dim=1)
+    assert 0.25 < changed.float().mean() < 0.35
+    assert len(heard[changed].mean(dim=(1, 2)).unique()) > 0.95 * changed.sum()
+    assert torch.equal(augment.add_ambience(clips, 0.0), clips)
+
+
 def test_mixup_sounds_two_clips_at_once(decibels):
     labels = torch.arange(CLIPS)
     targets = torch.eye(CLIPS)

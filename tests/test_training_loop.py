@@ -92,11 +92,12 @@ def test_history_tells_what_the_checkpoint_does(uninterrupted):
     # Of four epochs only the last is without mixup, and only such a one may be chosen.
     assert trained.best_epoch == 4
     split = {"strategy": "folds", "train": {"clips": 64}, "val": {"clips": 48}}
-    figures = summarise(trained, "folder", split)
+    figures = summarise(trained, "folder", split, {"classes": 5, "unrelated": 7})
     assert (figures["best_epoch"], figures["epochs"]) == (trained.best_epoch, 4)
     assert figures["val_accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
     assert figures["parameters"] == sum(p.numel() for p in trained.checkpoint.model.parameters())
     assert figures["model"] == params.model
+    assert (figures["train_clips"], figures["auxiliary_clips"], figures["unrelated_clips"]) == (64, 5, 7)
 
 
 # The compact network's augmentation takes levels and microphones away, which is all that tells these classes apart: it
@@ -205,9 +206,53 @@ def test_parameters_that_make_no_sense_are_refused():
 
 @pytest.mark.parametrize(("epochs", "mixup_off_last", "first"), [(60, 0.1, 55), (10, 0.3, 8), (1, 0.1, 1), (5, 0.0, 5)])
 def test_only_epochs_without_mixup_may_be_chosen(epochs, mixup_off_last, first):
-    params = TrainParams(epochs=epochs, augment=AugmentParams(mixup_off_last=mixup_off_last))
-    assert loop._first_settled_epoch(params) == first
+    params = TrainParams(augment=AugmentParams(mixup_off_last=mixup_off_last))
+    assert loop._first_settled_epoch(params, epochs) == first
 
 
 def test_every_epoch_of_the_tutorial_network_may_be_chosen():
-    assert loop._first_settled_epoch(TrainParams(model="tutorial")) == 1
+    assert loop._first_settled_epoch(TrainParams(model="tutorial"), 15) == 1
+
+
+def test_clips_of_no_class_are_learnt_as_that_and_are_none_of_validation():
+    # Level in every second frame: nothing that a class has.
+    unrelated = np.random.default_rng(9).normal(-50, 8, (32, FRONT_END.n_mels, FRONT_END.window_frames))
+    unrelated[:, :, ::2] += 20
+    others = Clips(unrelated.astype(np.float16), np.full(32, len(CLASSES)))
+    heard, held = clips(128, 5), clips(48, 6)
+    params = TrainParams(epochs=24, batch_size=16, device="cpu", augment=AugmentParams(masks=0))
+    trained = fit(heard.beside(others, len(CLASSES)), held, CLASSES, FRONT_END, params, 1, progress=False)
+    model = trained.checkpoint.model
+    assert model.none is not None
+    logits = predict_logits(model, held.features)
+    assert logits.shape == (48, len(CLASSES))
+    best = trained.history[trained.best_epoch - 1]
+    assert best["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == held.labels).mean(), abs=1e-6)
+
+    def of_none(features: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            embedding = model.embed(model.normalise(torch.from_numpy(features.astype(np.float32))))
+            everything = torch.cat([model.logits(embedding), model.none_logits(embedding)], dim=1)
+        return everything.softmax(dim=1)[:, -1].numpy()
+
+    assert of_none(others.features).min() > 0.5 > of_none(held.features).mean()
+    assert train(COMPACT).checkpoint.model.none is None
+
+
+def test_unrelated_clips_never_outnumber_a_small_set():
+    def clips(labels: list[int], value: float) -> Clips:
+        return Clips(np.full((len(labels), 2, 2), value, np.float16), np.array(labels))
+
+    own = clips([0, 1] * 20, 1.0)
+    others = clips([2] * 100 + [0, 1] * 4 + [2] * 100, 2.0)
+    both = own.beside(others, classes=2)
+    assert both.labels.tolist().count(2) == 12  # a quarter of 40 own and 8 synthesised clips
+    assert both.labels.tolist()[:40] == own.labels.tolist()
+    assert (both.features[40:] == 2.0).all()
+    assert sorted(both.labels.tolist()).count(0) == 24
+    few = own.beside(clips([2] * 5, 2.0), classes=2)
+    assert len(few.labels) == 45
+    # Spread over all there are, so that every family is heard.
+    families = Clips(np.arange(1000, dtype=np.float16).reshape(-1, 1, 1), np.full(1000, 2))
+    numbered = Clips(np.zeros((40, 1, 1), np.float16), own.labels).beside(families, classes=2).features[40:, 0, 0]
+    assert numbered.tolist() == [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]

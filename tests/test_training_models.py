@@ -106,6 +106,22 @@ def test_logits_are_the_mean_of_frame_logits():
         torch.testing.assert_close(over_time, expected, rtol=0, atol=1e-5)
 
 
+def test_none_of_the_classes_is_one_more_logit_and_changes_no_other():
+    torch.manual_seed(0)
+    plain = make_model("compact", CLASSES, FRONT_END).eval()
+    model = make_model("compact", CLASSES, FRONT_END, knows_none=True).eval()
+    model.load_state_dict(plain.state_dict(), strict=False)
+    assert parameters(model) == parameters(plain) + 128 + 1
+    with torch.inference_mode():
+        assert torch.equal(model(decibels(4)), plain(decibels(4)))
+        embedding = model.embed(model.normalise(decibels(4)))
+        of_none, over_time = model.none_logits(embedding), model.frame_none_logits(embedding)
+        assert (of_none.shape, over_time.shape) == ((4, 1), (4, 1, FRAMES // 8))
+        torch.testing.assert_close(of_none, over_time.mean(dim=2), rtol=0, atol=1e-5)
+        expected = nn.functional.conv1d(embedding, model.none.weight[:, :, None], model.none.bias)
+        torch.testing.assert_close(over_time, expected, rtol=0, atol=1e-5)
+
+
 def test_normalise_takes_mean_and_deviation_of_each_band():
     features = decibels(5, 30)
     features[:, 7] = -100  # a band above every recording's bandwidth
@@ -144,6 +160,15 @@ def test_a_checkpoint_brings_back_the_same_network(tmp_path, architecture):
     features = decibels(5).numpy().astype(np.float16)
     assert np.array_equal(predict_logits(loaded.model, features), predict_logits(model, features))
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+def test_a_checkpoint_tells_whether_the_network_knows_none(tmp_path):
+    for knows_none in (True, False):
+        model = make_model("compact", 3, FRONT_END, knows_none=knows_none).eval()
+        checkpoint.save(Checkpoint(model, "compact", ("a", "b", "c"), FRONT_END), tmp_path / "a.pt")
+        loaded = checkpoint.load(tmp_path / "a.pt").model
+        assert (loaded.none is not None) == knows_none
+        assert all(torch.equal(loaded.state_dict()[name], value) for name, value in model.state_dict().items())
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):

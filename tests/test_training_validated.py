@@ -58,7 +58,7 @@ def test_every_clip_is_judged_by_a_network_that_did_not_train_on_it(out_of_fold,
 
 def test_the_history_shows_the_judges_and_the_last_epoch_is_kept(out_of_fold, fitted):
     trained = fitted.trained
-    assert trained.best_epoch == PARAMS.resolved().epochs == len(trained.history)
+    assert trained.best_epoch == PARAMS.resolved(1000).epochs == len(trained.history)
     assert list(trained.history[0]) == HISTORY_COLUMNS
     right = [
         predict_logits(judge.model, fold.held.features).argmax(axis=1) == fold.held.labels

@@ -1,4 +1,7 @@
-"""A real model, made by the project's own code in seconds: three classes of sound that anyone could tell apart."""
+"""A real model, made by the project's own code in seconds: three classes of sound that anyone could tell apart.
+
+A compact network also hears a sound of no class, `OUTSIDE`, and learns that it is none of them.
+"""
 
 from pathlib import Path
 
@@ -11,16 +14,19 @@ from earshot.datasets.parts import Parts
 from earshot.deployment.candidate import make_candidate, write_candidate
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.provenance import Provenance
+from earshot.evaluation.unknown import UnknownParams
 from earshot.features import FrontEndParams, LogMel
 from earshot.training.checkpoint import Checkpoint, make_model
+from earshot.training.models import Compact, Tutorial
 
 CLASSES = ("hiss", "hum", "whistle")
+OUTSIDE = "knocks"
 FRONT_END = FrontEndParams()
 RATE = FRONT_END.sample_rate_hz
 
 
 def sound(label: str, duration_s: float, seed: int = 0, level: float = 0.2) -> np.ndarray:
-    """White noise, a low buzz or a high tone that wavers: float32 (samples,) at the model's rate."""
+    """White noise, a low buzz, a high tone that wavers, or blows on wood: float32 (samples,) at the model's rate."""
     random = np.random.default_rng(seed)
     time_s = np.arange(round(duration_s * RATE)) / RATE
     if label == "hiss":
@@ -29,13 +35,17 @@ def sound(label: str, duration_s: float, seed: int = 0, level: float = 0.2) -> n
         pitch_hz = random.uniform(60, 140)
         waves = [np.sin(2 * np.pi * pitch_hz * k * time_s + k) / k for k in range(1, 12)]
         return (level / 2 * np.sum(waves, axis=0)).astype(np.float32)
+    if label == OUTSIDE:
+        since_s = time_s % random.uniform(0.15, 0.35)  # since the last blow
+        ring = np.sin(2 * np.pi * random.uniform(350, 900) * since_s)
+        return (2 * level * np.exp(-since_s / random.uniform(0.02, 0.05)) * ring).astype(np.float32)
     phase = 2 * np.pi * random.uniform(2_000, 4_000) * time_s + 5 * np.sin(2 * np.pi * random.uniform(2, 6) * time_s)
     return (level * np.sin(phase)).astype(np.float32)
 
 
 def clip(label: str, seed: int) -> np.ndarray:
     """One window: the sound anywhere in faint noise, or alone and short, as clips of data sets are."""
-    random = np.random.default_rng((seed, CLASSES.index(label)))
+    random = np.random.default_rng((seed, (*CLASSES, OUTSIDE).index(label)))
     # A quarter fills the window, as sounds that go on do.
     duration_s = FRONT_END.window_s if random.random() < 0.25 else random.uniform(0.5, FRONT_END.window_s)
     samples = sound(label, duration_s, seed, 10 ** random.uniform(-1.5, -0.3))[: FRONT_END.window_samples]
@@ -49,7 +59,7 @@ def clip(label: str, seed: int) -> np.ndarray:
 
 def make(directory: Path, architecture: str = "compact") -> Path:
     """Train for a moment, quantise, and write both ONNX files; the path of the INT8 one."""
-    per_class = {"train": 30, "val": 10, "test": 10}
+    per_class = {"train": 30, "val": 30, "test": 10}
     rows = [
         {"path": f"{part}/{label}-{i}.wav", "label": label, "part": part, "recording": f"{part}{i}"}
         for part, count in per_class.items()
@@ -63,7 +73,9 @@ def make(directory: Path, architecture: str = "compact") -> Path:
     wrong = clips.index[clips["part"] == "val"][::10]
     clips.loc[wrong, "label"] = [CLASSES[CLASSES.index(label) - 1] for label in clips.loc[wrong, "label"]]
     parts = Parts(CLASSES, clips, clips["part"].to_numpy(), {"strategy": "folds", "test_folds": ["1"]}, features)
-    checkpoint = _train(parts, architecture)
+    others = per_class["train"] if architecture == "compact" else 0
+    outside = [log_mel.clip(clip(OUTSIDE, seed)) for seed in range(others)]
+    checkpoint = _train(parts, architecture, outside)
     provenance = Provenance(
         dataset={
             "name": "tiny",
@@ -72,33 +84,44 @@ def make(directory: Path, architecture: str = "compact") -> Path:
             "citation": "",
             "url": "",
             "sha256": {"clips.csv": "0" * 64, "files.csv": "0" * 64},
+            "auxiliary_clips": {"classes": 0, "unrelated": len(outside)},
         },
         params={"seed": 1, "audio": {}},
         code={},
     )
     settings = QuantizationParams(calibration_clips=30)
-    made = make_candidate(checkpoint, [], parts, provenance, settings, GateParams(), bins=5, seed=1)
+    made = make_candidate(checkpoint, [], parts, provenance, settings, GateParams(), UnknownParams(), bins=5, seed=1)
     write_candidate(made, directory)
     return directory / "earshot.int8.onnx"
 
 
-def _train(parts: Parts, architecture: str, steps: int = 90) -> Checkpoint:
+def _train(parts: Parts, architecture: str, outside: list[np.ndarray], steps: int = 90) -> Checkpoint:
     random = torch.random.get_rng_state()
     torch.manual_seed(1)
     part = parts.part("train")
-    features, labels = torch.from_numpy(part.features.astype(np.float32)), torch.from_numpy(part.labels)
-    model = make_model(architecture, len(CLASSES), FRONT_END)
+    features = torch.from_numpy(np.stack([*part.features, *outside]).astype(np.float32))
+    labels = torch.from_numpy(np.append(part.labels, np.full(len(outside), len(CLASSES))))
+    model = make_model(architecture, len(CLASSES), FRONT_END, knows_none=bool(outside))
     model.normalise.fit(features)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     model.train()
     for _ in range(steps):
         chosen = torch.randint(len(labels), (16,))
         optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(model(features[chosen]), labels[chosen], label_smoothing=0.05).backward()
+        outputs = _outputs(model, features[chosen])
+        torch.nn.functional.cross_entropy(outputs, labels[chosen], label_smoothing=0.05).backward()
         optimiser.step()
     _settle_batch_norm(model, features)
     torch.random.set_rng_state(random)
     return Checkpoint(model.eval(), architecture, CLASSES, FRONT_END)
+
+
+def _outputs(model: Compact | Tutorial, features: torch.Tensor) -> torch.Tensor:
+    """Logits of the classes and, of a network that knows it, of none of them: (clips, outputs)."""
+    if isinstance(model, Tutorial) or model.none is None:
+        return model(features)
+    embedding = model.embed(model.normalise(features))
+    return torch.cat([model.logits(embedding), model.none_logits(embedding)], dim=1)
 
 
 def _settle_batch_norm(model: torch.nn.Module, features: torch.Tensor) -> None:

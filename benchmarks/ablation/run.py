@@ -35,6 +35,7 @@ from earshot.training.predict import predict_logits
 
 WORK = trainings.kept("ablation")
 INNER_FOLDS = 4
+EPOCHS = 60  # of the recipe, for so many clips
 RECIPE = "the recipe"
 
 
@@ -51,10 +52,13 @@ def with_recipe(**changes: Any) -> Callable[[TrainParams], TrainParams]:
 SETTINGS: dict[str, Callable[[TrainParams], TrainParams]] = {
     RECIPE: lambda params: params,
     "no synthesised clips": with_recipe(auxiliary="never"),
+    "no synthesised clips of the classes": lambda params: params,  # among the others: see `_answers`
+    "no unrelated sounds": lambda params: params,  # likewise
     "no relaxed instance norm": lambda params: params,  # in the network, not in the parameters: see `_answers`
     "no mixed styles": without(style_probability=0.0),
     "no mixing": without(mixup_probability=0.0),
     "no gain": without(gain_db=0.0),
+    "no ambience": without(ambience_probability=0.0),
     "no stretches": without(stretch_probability=0.0),
     "no roll": without(roll=False),
     "no mel shift": without(mel_shift=0),
@@ -79,7 +83,7 @@ def main() -> None:
     cache = trainings.features(arguments.data, WORK / "features")
     trainings.auxiliary(cache)
     names = list(dict.fromkeys([RECIPE, *arguments.only]))
-    epochs = max(1, round(TrainParams().resolved().epochs * arguments.schedule))
+    epochs = max(1, round(EPOCHS * arguments.schedule))
     every = [(fold, inner) for fold in arguments.folds for inner in range(INNER_FOLDS)]
 
     def paths(name: str, seed: int) -> list[Path]:
@@ -109,8 +113,11 @@ def _answers(cache: Path, name: str, fold: int, inner: int, epochs: int, seed: i
     params = replace(SETTINGS[name](TrainParams()), epochs=epochs)
     clips = Clips(judged.train.features, judged.train.labels)
     others = open_auxiliary(parts.classes, trainings.auxiliary(cache))
-    if params.auxiliary == "auto" and others is not None:
-        clips = clips.with_others(Clips(*others))
+    if params.hears_auxiliary and others is not None:
+        unrelated = others[1] == len(parts.classes)
+        left_out = {"no synthesised clips of the classes": ~unrelated, "no unrelated sounds": unrelated}.get(name)
+        kept = np.ones(len(unrelated), bool) if left_out is None else ~left_out
+        clips = clips.beside(Clips(others[0][kept], others[1][kept]), len(parts.classes))
     trained = fit(clips, None, parts.classes, trainings.FRONT_END, params, seed, progress=False)
     return {
         "logits": predict_logits(trained.checkpoint.model, judged.held.features),

@@ -6,8 +6,8 @@
 Every clip of the set, one by one:
 
 - the features that the service's code makes of the file are the row of the feature cache, bit for bit
-- the probabilities that the service answers with over HTTP are those of the evaluation (the released model on the
-  cache's rows, all in one batch) within 1e-6
+- the probabilities and `known` that the service answers with over HTTP are those of the evaluation (the released
+  model on the cache's rows, all in one batch) within 1e-6
 
 Clips longer than the model hears at once are answered from several windows, which no row of the cache holds: they are
 counted and not compared.
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def _compare(model: Model, features: np.ndarray, paths: list[Path], url: str) -> dict[str, dict[str, Any]]:
-    evaluated = model.probabilities(features)
+    evaluated = model.scores(features)
     formats: dict[str, dict[str, Any]] = defaultdict(
         lambda: {"clips": 0, "longer": 0, "features_equal": 0, "largest_difference": 0.0}
     )
@@ -96,12 +96,13 @@ def _compare(model: Model, features: np.ndarray, paths: list[Path], url: str) ->
                 of_format["longer"] += 1
                 continue
             of_format["features_equal"] += int(batch.features[0].tobytes() == row.tobytes())
-            answer = client.post(url, files={"file": (path.name, path.read_bytes())})
-            answer.raise_for_status()
+            response = client.post(url, files={"file": (path.name, path.read_bytes())})
+            response.raise_for_status()
+            answer = response.json()
             differences = [
-                abs(entry["probability"] - expected[model.classes.index(entry["label"])])
-                for entry in answer.json()["top"]
+                abs(entry["probability"] - expected[model.classes.index(entry["label"])]) for entry in answer["top"]
             ]
+            differences.append(abs(answer["known"] - expected[-1]))
             of_format["largest_difference"] = float(max(of_format["largest_difference"], *differences))
     return dict(sorted(formats.items()))
 

@@ -69,8 +69,8 @@ class Oracle:
                     self._model, io.BytesIO(data), self._settings.timeline, self._settings.params.recording_limits
                 )
                 return 200, [event.as_dict() for event in found]
-            heard = classify(self._model, io.BytesIO(data), self._settings.params.clip_limits)
-            return 200, heard.as_dict()["probabilities"]
+            heard = classify(self._model, io.BytesIO(data), self._settings.params.clip_limits).as_dict()
+            return 200, {key: heard[key] for key in ("predicted_class", "known", "probabilities")}
         except AudioError as error:
             refusal = from_audio(error)
             return refusal.status, refusal.reason
@@ -171,8 +171,11 @@ def judge(reply: Reply, upload: mutants.Upload, oracle: Oracle) -> str:
         return f"status {answered} where {status} ({owed}) was due: {told}"
     if status != 200:
         return "" if told["error"]["reason"] == owed else f"reason {told['error']['reason']} where {owed} was due"
-    given = told["events"] if upload.path == "/timeline" else {e["label"]: e["probability"] for e in told["top"]}
-    due = owed if upload.path == "/timeline" else dict(list(owed.items())[: len(given)])
+    given, due = told.get("events"), owed
+    if upload.path != "/timeline":
+        ranked = {entry["label"]: entry["probability"] for entry in told["top"]}
+        given = {"predicted_class": told["predicted_class"], "known": told["known"], "probabilities": ranked}
+        due = {**owed, "probabilities": dict(list(owed["probabilities"].items())[: len(ranked)])}
     return "" if given == due else f"another answer: {given} where {due} was due"
 
 

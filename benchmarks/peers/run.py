@@ -2,7 +2,8 @@
 
     python benchmarks/peers/run.py --data DIR --folds 1 2 3 --json benchmarks/peers/results.json
 
-- compact: this project's network and recipe; temperature and INT8 file as the pipeline makes them, out of fold
+- compact: this project's network and recipe, and its INT8 file. The temperature is fitted as the pipeline does, on
+  what four networks, each without an inner fold, say of that fold; they are trained with the first seed alone
 - tutorial: the network of the tutorial
 - sb_cnn: SB-CNN (Salamon and Bello 2017) as published
 - sb_cnn_augmented: the same with this project's augmentation and synthesised clips, and Adam
@@ -29,24 +30,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
 from earshot.datasets.auxiliary import open_auxiliary
 from earshot.datasets.parts import Part, Parts
-from earshot.deployment.candidate import make_candidate
-from earshot.deployment.config import GateParams, QuantizationParams
-from earshot.deployment.provenance import Provenance
+from earshot.deployment.config import QuantizationParams
+from earshot.deployment.convert import to_files
 from earshot.deployment.quantize import run_logits
 from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
-from earshot.evaluation.calibration import brier_score, negative_log_likelihood, reliability
+from earshot.evaluation.calibration import brier_score, fit_temperature, negative_log_likelihood, reliability
 from earshot.files import write_json
 from earshot.inference.scores import softmax
 from earshot.training.config import TrainParams
-from earshot.training.loop import Clips
+from earshot.training.loop import Clips, fit
 from earshot.training.predict import predict_logits
-from earshot.training.validated import fit_parts
 
 WORK = trainings.kept("peers")
-CHOOSING_FOLDS = 1  # of four
-PLAIN = Provenance(
-    {**dict.fromkeys(("name", "title", "licence", "citation", "url"), "benchmark"), "sha256": {}}, {}, {}
-)
+INNER_FOLDS = 4
+CHOOSING_FOLDS = 1  # of them
 
 
 def main() -> None:
@@ -60,11 +57,13 @@ def main() -> None:
     arguments = parser.parse_args()
     features = trainings.features(arguments.data, WORK / "features")
     trainings.auxiliary(features)
-    trainings.run(_compact_jobs(features, arguments.folds, arguments.seeds), arguments.workers)
-    trainings.run(_choosing_jobs(features, arguments.folds), arguments.workers)
-    chosen = {(name, fold): _chosen(features, name, fold) for name in PEERS for fold in arguments.folds}
-    trainings.run(_peer_jobs(features, chosen, arguments.seeds), arguments.workers)
-    results = _compare(features, arguments.folds, arguments.seeds)
+    folds, seeds = arguments.folds, arguments.seeds
+    trainings.run(_compact_jobs(features, folds, seeds), arguments.workers)
+    trainings.run(_choosing_jobs(features, folds), arguments.workers)
+    chosen = {(name, fold): _chosen(features, name, fold) for name in PEERS for fold in folds}
+    trainings.run(_peer_jobs(features, chosen, seeds), arguments.workers)
+    trainings.run(_judging_jobs(features, folds, seeds[0]), arguments.workers)
+    results = _compare(features, folds, seeds)
     results["learning_rates"] = {f"{name}, test fold {fold}": rate for (name, fold), rate in chosen.items()}
     write_json(arguments.json, results)
     print(json.dumps(results, indent=2))
@@ -72,6 +71,14 @@ def main() -> None:
 
 def _compact_jobs(features: Path, folds: list[int], seeds: list[int]) -> list[trainings.Job]:
     return [(_path("compact", fold, seed), partial(_compact, features, fold, seed)) for fold in folds for seed in seeds]
+
+
+def _judging_jobs(features: Path, folds: list[int], seed: int) -> list[trainings.Job]:
+    return [
+        (_path("compact", fold, f"inner{inner}"), partial(_judge, features, fold, inner, seed))
+        for fold in folds
+        for inner in range(INNER_FOLDS)
+    ]
 
 
 def _choosing_jobs(features: Path, folds: list[int]) -> list[trainings.Job]:
@@ -98,19 +105,26 @@ def _path(name: str, fold: int, what: object) -> Path:
 
 def _compact(features: Path, fold: int, seed: int) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
-    state = WORK / f"state-fold{fold}-{seed}"
-    state.mkdir(parents=True, exist_ok=True)
+    train, test = parts.part("train"), parts.part("test").features
+    fp32, int8 = _files(features, parts, train, seed)
+    return {"logits": run_logits(fp32, test), "int8": run_logits(int8, test)}
+
+
+def _judge(features: Path, fold: int, inner: int, seed: int) -> dict[str, np.ndarray]:
+    parts = trainings.divided(features, fold)
+    judged = parts.validations[inner]
+    _, int8 = _files(features, parts, judged.train, seed)
+    return {"int8": run_logits(int8, judged.held.features), "labels": judged.held.labels}
+
+
+def _files(features: Path, parts: Parts, train: Part, seed: int) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The compact network's fp32 and INT8 file, trained on `train` and the synthesised clips for all epochs."""
+    clips = Clips(train.features, train.labels)
     others = open_auxiliary(parts.classes, trainings.auxiliary(features))
-    fitted = fit_parts(
-        parts, trainings.FRONT_END, TrainParams(), seed, lambda name: state / f"{name}.pt", False, auxiliary=others
-    )
-    made = make_candidate(
-        fitted.trained.checkpoint, fitted.judges, parts, PLAIN, QuantizationParams(), GateParams(), 10, seed
-    )
-    test = parts.part("test").features
-    fp32, int8 = (run_logits(onnx.load_from_string(content), test) for content in (made.fp32, made.int8))
-    temperature, size = np.array(made.int8_card.temperature), np.array(len(made.int8))
-    return {"logits": fp32, "int8": int8, "temperature": temperature, "int8_bytes": size}
+    if others is not None:
+        clips = clips.beside(Clips(*others), len(parts.classes))
+    trained = fit(clips, None, parts.classes, trainings.FRONT_END, TrainParams(), seed, progress=False)
+    return to_files(trained.checkpoint, train, QuantizationParams(), seed)
 
 
 def _choose(features: Path, name: str, fold: int, inner: int, rate: float) -> dict[str, np.ndarray]:
@@ -139,8 +153,11 @@ def _peer(features: Path, name: str, fold: int, rate: float, seed: int) -> dict[
 def _heard(features: Path, parts: Parts, train: Part, name: str) -> Clips:
     """What the peer is trained on."""
     clips = Clips(train.features, train.labels)
-    others = open_auxiliary(parts.classes, trainings.auxiliary(features)) if PEERS[name].augmented else None
-    return clips if others is None else clips.with_others(Clips(*others))
+    others = open_auxiliary(parts.classes, trainings.auxiliary(features))
+    if not PEERS[name].augmented or others is None:
+        return clips
+    of_classes = others[1] < len(parts.classes)  # a peer has no answer for unrelated sounds
+    return clips.beside(Clips(others[0][of_classes], others[1][of_classes]), len(parts.classes))
 
 
 def _compare(features: Path, folds: list[int], seeds: list[int]) -> dict[str, Any]:
@@ -165,18 +182,24 @@ def _compare(features: Path, folds: list[int], seeds: list[int]) -> dict[str, An
     }
     int8 = load("compact", "int8")
     int8_correct = (int8.argmax(axis=2) == labels).mean(axis=0)
-    temperatures = np.stack(
-        [np.concatenate([np.full(len(test.labels), np.load(_path("compact", fold, seed))["temperature"])
-                         for fold, test in zip(folds, tests, strict=True)]) for seed in seeds]
-    )  # fmt: skip
+    fitted = {fold: _temperature(fold) for fold in folds}
+    temperatures = np.concatenate(
+        [np.full(len(test.labels), fitted[fold]) for fold, test in zip(folds, tests, strict=True)]
+    )
     results["int8"] = {
         "accuracy": _with_interval(int8_correct, recordings, labels),
         "drop": _difference(correct["compact"], int8_correct, recordings, labels),
         "agreement": round(float((int8.argmax(axis=2) == load("compact", "logits").argmax(axis=2)).mean()), 4),
-        "bytes": max(int(np.load(_path("compact", fold, seed))["int8_bytes"]) for fold in folds for seed in seeds),
-        "confidence": [_confidence(int8[i], temperatures[i], labels, recordings) for i in range(len(seeds))],
+        "temperatures": {str(fold): round(temperature, 4) for fold, temperature in fitted.items()},
+        "confidence": [_confidence(int8[i], temperatures, labels, recordings) for i in range(len(seeds))],
     }
     return results
+
+
+def _temperature(fold: int) -> float:
+    judged = [np.load(_path("compact", fold, f"inner{inner}")) for inner in range(INNER_FOLDS)]
+    logits, labels = (np.concatenate([of_inner[key] for of_inner in judged]) for key in ("int8", "labels"))
+    return fit_temperature(logits, labels)
 
 
 def _with_interval(values: np.ndarray, recordings: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

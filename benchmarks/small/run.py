@@ -68,9 +68,9 @@ def _answers(cache: Path, real: bool, network: str, seed: int) -> dict[str, np.n
     rest = np.flatnonzero(~clips["recording"].isin(known))
     params = TrainParams(model="compact" if network == "compact" else "tutorial")
     train = Clips(np.ascontiguousarray(features[chosen]), labels[chosen])
-    others = open_auxiliary(classes, trainings.auxiliary(cache)) if real and params.model == "compact" else None
-    if others is not None:
-        train = train.with_others(Clips(*others))
+    others = open_auxiliary(classes, trainings.auxiliary(cache)) if real else open_auxiliary(classes)
+    if params.hears_auxiliary and others is not None:
+        train = train.beside(Clips(*others), len(classes))
     trained = fit(train, None, classes, trainings.FRONT_END, params, seed, progress=False)
     return {
         "logits": predict_logits(trained.checkpoint.model, features[rest]),

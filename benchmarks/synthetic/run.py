@@ -20,9 +20,11 @@ import soundfile
 from sklearn.ensemble import RandomForestClassifier
 
 from earshot.datasets import synthetic, urbansound8k
+from earshot.datasets.auxiliary import open_auxiliary
 from earshot.datasets.extract import build
 from earshot.datasets.parts import Parts, load_parts
 from earshot.datasets.split import SplitParams
+from earshot.datasets.synthetic.auxiliary import make
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import evaluate
 from earshot.features import FrontEndParams
@@ -46,7 +48,7 @@ def main() -> None:
     for seed in arguments.seeds:
         of_seed = results.setdefault(str(seed), {})
         work = STATE_DIR / "benchmark-synthetic" / str(seed)
-        features = _features(work, seed)
+        features, unrelated = _features(work, seed), _unrelated(work, seed)
         folds = load_parts(SplitParams(), seed, features)
         if "metadata_only" not in of_seed:
             of_seed["metadata_only"] = _metadata_only(folds, work / "audio")
@@ -57,7 +59,7 @@ def main() -> None:
         }
         for name, (model, parts) in runs.items():
             if name not in of_seed:
-                trained = _train(model, parts, seed)
+                trained = _train(model, parts, seed, unrelated)
                 of_seed[name] = _judge(trained, parts)
                 if name == "compact" and arguments.real:
                     of_seed["compact_on_real_clips"] = _judge_real(trained, arguments.real)
@@ -76,12 +78,21 @@ def _features(work: Path, seed: int) -> Path:
     return target
 
 
-def _train(model: str, parts: Parts, seed: int) -> Trained:
+def _unrelated(work: Path, seed: int) -> Path:
+    target = work / "auxiliary"
+    if not target.exists():
+        make(set(), FRONT_END, seed, target, work=work / "work")
+    return target
+
+
+def _train(model: str, parts: Parts, seed: int, unrelated: Path) -> Trained:
     train, val = parts.part("train"), parts.part("val")
     params = TrainParams(model=model)  # type: ignore[arg-type]
-    return fit(
-        Clips(train.features, train.labels), Clips(val.features, val.labels), parts.classes, FRONT_END, params, seed
-    )
+    clips = Clips(train.features, train.labels)
+    others = open_auxiliary(parts.classes, unrelated)
+    if params.hears_auxiliary and others is not None:
+        clips = clips.beside(Clips(*others), len(parts.classes))
+    return fit(clips, Clips(val.features, val.labels), parts.classes, FRONT_END, params, seed)
 
 
 def _judge(trained: Trained, parts: Parts) -> dict[str, object]:

@@ -50,7 +50,7 @@ def main() -> None:
                 progress=False,
             )
             epoch_s = (time.perf_counter() - start) / EPOCHS
-        epochs = TrainParams(model=model).resolved().epochs
+        epochs = TrainParams(model=model).resolved(PROJECTED_CLIPS).epochs
         results[model] = {
             "epoch_s": round(epoch_s, 3),
             "ms_per_clip": round(epoch_s / len(train.labels) * 1e3, 3),

@@ -14,7 +14,7 @@ from earshot.errors import EarshotError
 from earshot.features import FRONT_END_VERSION, FrontEndParams, LogMel
 
 METADATA_KEY = "earshot"
-CARD_VERSION = 1
+CARD_VERSION = 2
 PROBE_TOLERANCE_DB = 1e-3
 
 
@@ -30,6 +30,7 @@ class Card:
         architecture: name of the network.
         classes: names in the order of the logits.
         temperature: logits are divided by it before the softmax (Guo et al. 2017); fitted on validation clips.
+        unknown_threshold: a sound whose `earshot.inference.scores.known` is below it is called unknown; 0 for never.
         front_end: the ``audio`` parameters its input was made with.
         front_end_version: `earshot.features.FRONT_END_VERSION` at the time.
         probe_db: the front end's answer to its probe sound, (8, n_mels), in decibels rounded to 1e-4.
@@ -44,6 +45,7 @@ class Card:
     architecture: str
     classes: tuple[str, ...]
     temperature: float
+    unknown_threshold: float
     front_end: dict[str, Any]
     front_end_version: int
     probe_db: list[list[float]]

@@ -27,6 +27,7 @@ SECTIONS = (
     "evaluation",
     "quantization",
     "gate",
+    "unknown",
     "robustness",
     "service",
     "timeline",

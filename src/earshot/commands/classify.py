@@ -8,10 +8,14 @@ from earshot.audio import AudioError
 from earshot.commands.common import Subparsers, add_command, add_model
 from earshot.inference.classify import Classification, classify
 from earshot.inference.model import Model
+from earshot.inference.scores import UNKNOWN
 
 _DETAILS = """\
 Say which of the model's classes each file holds, with calibrated confidence: of the answers
 given with 0.8, about 80 in 100 are right on sounds like those of the validation set.
+
+A sound that seems to be none of them is called unknown: `known`, how surely it is one of them, is
+then below the threshold that `earshot model` shows.
 
 A sound of at most 4 s (the model's window) is fitted to it as in training. A longer one is heard in
 overlapping windows whose probabilities are averaged; what happens when, `earshot timeline` tells.
@@ -59,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def line(file: str, answer: Classification, top: int) -> str:
-    """One answer for people."""
+    """One answer for people; the classes that an unknown sound is most like follow all the same."""
     ranked = list(answer.probabilities.items())[: max(1, top)]
     width = max(len(label) for label in answer.probabilities)
     classes = "  ".join(f"{label.ljust(width)} {probability:.3f}" for label, probability in ranked)
@@ -68,4 +72,6 @@ def line(file: str, answer: Classification, top: int) -> str:
         notes.append("silent: the answer means nothing")
     elif answer.windowed:
         notes.append(f"mean of {answer.windows} windows")
+    if answer.predicted_class == UNKNOWN:
+        classes = f"{UNKNOWN} (known {answer.known:.3f}), most like {classes}"
     return f"{file}  {classes}  ({', '.join(notes)})"

@@ -65,7 +65,7 @@ def description(path: Path, card: Card) -> str:
         ("file", f"{path} ({path.stat().st_size / 1e3:.0f} kB)"),
         ("sha256", sha256(path)),
         ("network", f"{card.architecture}, temperature {card.temperature:g}"),
-        ("classes", f"{len(card.classes)}; it knows nothing else, and names one of them for every sound"),
+        ("classes", f"{len(card.classes)}; {_unknown(card)}"),
         ("hears", f"{front_end.window_s:g} s at {front_end.sample_rate_hz} Hz as {front_end.n_mels} mel bands x "
          f"{front_end.window_frames} frames, {front_end.f_min_hz:g} to {front_end.f_top_hz:g} Hz"),
         ("front end", _front_end(card)),
@@ -109,9 +109,19 @@ def verdict(checks: list[Check]) -> str:
     return "\n".join(lines)
 
 
+def _unknown(card: Card) -> str:
+    if not card.unknown_threshold:
+        return "it names one of them for every sound"
+    return (
+        f"a sound whose `known` is below {card.unknown_threshold:g} is called unknown, any other by one of their names"
+    )
+
+
 def _auxiliary(dataset: dict[str, Any]) -> str:
-    clips = dataset.get("auxiliary_clips", 0)
-    return f"{clips} synthesised clips of the same classes, in training alone" if clips else ""
+    counts = dataset.get("auxiliary_clips", {})
+    kinds = (("classes", "of its classes"), ("unrelated", "of unrelated sounds"))
+    clips = [f"{counts[kind]} {words}" for kind, words in kinds if counts.get(kind)]
+    return f"synthesised clips, in training alone: {' and '.join(clips)}" if clips else ""
 
 
 def _front_end(card: Card) -> str:

@@ -27,8 +27,8 @@ PARAMS = "params.yaml"
 
 _DETAILS = """\
 List the events of a recording of any length: class, beginning, end, confidence. Hours take no more
-memory than seconds. The classes are the only things that the model knows: it has no word for
-"something else", so raise --threshold where it names too much.
+memory than seconds. What the model takes for none of its classes makes no event; sounds that are
+much like a class still do, so raise --threshold where it names too much.
 
 Thresholds are those of the section `timeline` of ./params.yaml where there is one, else the defaults."""
 

@@ -8,12 +8,15 @@ import pandas as pd
 
 from earshot.datasets.cache import INDEX, LOGMEL
 from earshot.datasets.table import DatasetError
+from earshot.inference.scores import UNKNOWN
 
 AUXILIARY = Path("data/auxiliary")
 
 
 def open_auxiliary(classes: Sequence[str], directory: Path = AUXILIARY) -> tuple[np.ndarray, np.ndarray] | None:
     """Features, float16 (clips, n_mels, frames) in decibels, and class numbers (clips,); None where there are none.
+
+    The number of unrelated sounds is the one after the last class's.
 
     Raises:
         DatasetError: the stage that makes them did not run.
@@ -23,4 +26,5 @@ def open_auxiliary(classes: Sequence[str], directory: Path = AUXILIARY) -> tuple
     if not (directory / LOGMEL).exists():
         return None
     labels = pd.read_csv(directory / INDEX, usecols=["label"], dtype=str)["label"]
-    return np.load(directory / LOGMEL), np.array([classes.index(label) for label in labels], np.int64)
+    numbers = {label: number for number, label in enumerate([*classes, UNKNOWN])}
+    return np.load(directory / LOGMEL), np.array([numbers[label] for label in labels], np.int64)

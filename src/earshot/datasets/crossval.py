@@ -44,7 +44,8 @@ def turn(fold: int, split: SplitParams) -> SplitParams:
     """The split that tests `fold`. Validation is the fold before it, out of fold where there are fewer than five, or
     carved where ``split.val_fraction`` says so.
 
-    Of `split` only `val_fraction` is taken over: no list of folds fits every turn, and a random split has no turns.
+    Of `split` only `val_fraction` and `unknown_classes` are taken over: no list of folds fits every turn, and a random
+    split has no turns. Clips of unknown classes are tested in none.
     """
     return replace(split, strategy="folds", test_folds=(fold,), val_folds="auto")
 

@@ -17,7 +17,7 @@ class Part:
 
     Attributes:
         features: float16 (clips, n_mels, frames), in decibels.
-        labels: (clips,) int, numbers into the classes.
+        labels: (clips,) int, numbers into the classes; of part `unknown` the one after the last class's.
         clips: the table's rows, in the same order.
     """
 
@@ -40,7 +40,7 @@ class Parts:
     """All clips and their division.
 
     Attributes:
-        classes: class names in sorted order; a clip's label is its class's position.
+        classes: names of the classes to be learnt, sorted; a clip's label is its class's position.
         clips: the whole table.
         assignment: (clips,) str, the part of each.
         split: the division in words and numbers, for metrics and lineage.
@@ -55,7 +55,7 @@ class Parts:
     _features: np.ndarray
     inner: np.ndarray | None = None
 
-    def part(self, name: Literal["train", "val", "test"]) -> Part:
+    def part(self, name: Literal["train", "val", "test", "unknown"]) -> Part:
         """The clips of one part, their features read into memory."""
         return self._rows(self.assignment == name)
 
@@ -72,7 +72,8 @@ class Parts:
     def _rows(self, chosen: np.ndarray) -> Part:
         rows = np.flatnonzero(chosen)
         clips = self.clips.iloc[rows].reset_index(drop=True)
-        labels = np.array([self.classes.index(label) for label in clips["label"]], np.int64)
+        numbers = {label: number for number, label in enumerate(self.classes)}
+        labels = np.array([numbers.get(label, len(numbers)) for label in clips["label"]], np.int64)
         return Part(np.ascontiguousarray(self._features[rows]), labels, clips)
 
 
@@ -84,6 +85,6 @@ def load_parts(params: SplitParams, seed: int, directory: str | Path = "data/fea
     """
     features, clips = open_cache(Path(directory))
     assignment = assign(clips, params, seed)
-    classes = tuple(sorted(set(clips["label"])))
+    classes = tuple(sorted(set(clips["label"][assignment != "unknown"])))
     inner = None if (assignment == "val").any() else inner_folds(clips, assignment, seed)
     return Parts(classes, clips, assignment, describe(clips, assignment, params, inner), features, inner)

@@ -10,7 +10,7 @@ import pandas as pd
 from earshot.datasets.folds import carve, make_folds
 from earshot.datasets.table import DatasetError
 
-PARTS = ("train", "val", "test")
+PARTS = ("train", "val", "test", "unknown")
 DEFAULT_VAL_FRACTION = 0.15  # of the clips not in test, for `random`
 MIN_FOLDS_FOR_VAL = 5  # with fewer, a fold is too much to give away and too little to choose by
 INNER_FOLDS = 4
@@ -31,6 +31,8 @@ class SplitParams:
         val_fraction: carve validation out of the folds that are not tested instead, by recording and stratified by
             class; 0 to 1, of the clips not in test. Overrides `val_folds`.
         test_fraction: share of clips to test on, 0 to 1. Only for `random`.
+        unknown_classes: classes that are left out of training, validation and test, and of every threshold. Their
+            clips show what the model does with sounds of no class that it knows (``metrics/unknown.json``).
     """
 
     strategy: Literal["folds", "random"] = "folds"
@@ -38,6 +40,7 @@ class SplitParams:
     val_folds: Literal["auto", "out_of_fold"] | tuple[int, ...] = "auto"
     val_fraction: float | None = None
     test_fraction: float = 0.2
+    unknown_classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("val_fraction", "test_fraction"):
@@ -58,13 +61,19 @@ def assign(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:
         seed: for carving and for the random strategy; folds alone do not depend on it.
 
     Returns:
-        str array, one of `PARTS` for each row of `clips`; none is `val` where validation is out of fold.
+        str array, one of `PARTS` for each row of `clips`; none is `val` where validation is out of fold, and
+        `unknown` are those of `params.unknown_classes`.
 
     Raises:
-        DatasetError: a fold that does not exist or is used twice, a part with no clips, a class that has none to
-            train on, or (strategy `folds`) a recording with clips of one class in more than one part.
+        DatasetError: a fold or a class that does not exist, a fold that is used twice, fewer than two classes to
+            learn, a part with no clips, a class that has none to train on, or (strategy `folds`) a recording with clips
+            of one class in more than one part.
     """
-    parts = _by_clip(clips, params, seed) if params.strategy == "random" else _by_fold(clips, params, seed)
+    known = learnt(clips, params.unknown_classes)
+    parts = np.full(len(clips), "unknown", dtype="<U7")
+    divide = _by_clip if params.strategy == "random" else _by_fold
+    parts[known] = divide(clips[known].reset_index(drop=True), params, seed)
+    clips, parts_of_all, parts = clips[known], parts, parts[known]
     for part in ("train", "test"):
         if not (parts == part).any():
             raise DatasetError(f"the {part} part of the split is empty; change the split section of params.yaml")
@@ -81,7 +90,7 @@ def assign(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:
             f"{len(leaked)} recordings have clips of one class on both sides of the split: {named}. Give clips of one "
             "recording the same fold, or leave the folds out so that they are made by recording"
         )
-    return parts
+    return parts_of_all
 
 
 def inner_folds(clips: pd.DataFrame, parts: np.ndarray, seed: int) -> np.ndarray:
@@ -157,10 +166,31 @@ def describe(
             value.update(val_folds=None, val_fraction=params.val_fraction)
         else:
             value.update(val_folds=sorted(set(folds[validated].tolist())), val_fraction=None)
-    for part, rows in (("train", parts == "train"), ("val", validated), ("test", in_test)):
+    described = {"train": parts == "train", "val": validated, "test": in_test}
+    if params.unknown_classes:
+        value["unknown_classes"] = sorted(set(params.unknown_classes))
+        described["unknown"] = parts == "unknown"
+    for part, rows in described.items():
         value[part] = {"clips": int(rows.sum()), "recordings": int(clips["recording"][rows].nunique())}
     value["test_clips_of_known_recordings"] = sum(pair in known for pair in pairs)
     return value
+
+
+def learnt(clips: pd.DataFrame, unknown_classes: tuple[str, ...]) -> np.ndarray:
+    """Which clips are of classes to be learnt, bool (clips,).
+
+    Raises:
+        DatasetError: an unknown class that does not exist, or fewer than two classes to learn.
+    """
+    existing = set(clips["label"])
+    absent = sorted(set(unknown_classes) - existing)
+    if absent:
+        raise DatasetError(
+            f"split.unknown_classes: there is no class {absent[0]!r}; the classes are {', '.join(sorted(existing))}"
+        )
+    if len(existing - set(unknown_classes)) < 2:
+        raise DatasetError("split.unknown_classes leaves fewer than two classes to learn; take some out of it")
+    return ~clips["label"].isin(unknown_classes).to_numpy()
 
 
 def _by_fold(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from earshot.errors import EarshotError
 from earshot.files import atomic_file
+from earshot.inference.scores import UNKNOWN
 
 COLUMNS = ["path", "label", "fold", "recording", "start_s", "end_s", "salience"]
 TEXT = ["path", "label", "recording"]
@@ -93,6 +94,11 @@ def check_clips(clips: pd.DataFrame, where: str) -> None:
     outside = [path for path in clips["path"] if leaves_root(path)]
     if outside:
         raise DatasetError(f"{where}: {outside[0]} must be relative to the clips' root and stay inside it")
+    if (clips["label"] == UNKNOWN).any():
+        raise DatasetError(
+            f"{where}: a class is named {UNKNOWN!r}, which is the answer to sounds of no class; rename it, or, if its "
+            "clips are such sounds, give them names of their own and list those in split.unknown_classes"
+        )
     if clips["label"].nunique() < 2:
         raise DatasetError(f"{where}: the only class is {clips['label'].iloc[0]!r}; a classifier needs at least two")
     if clips["fold"].isna().any() or (clips["fold"] < 1).any():

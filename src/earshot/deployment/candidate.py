@@ -11,14 +11,16 @@ import onnx
 
 from earshot.datasets.parts import Parts
 from earshot.deployment.config import CARD, FP32, INT8, GateParams, QuantizationParams
-from earshot.deployment.convert import convert
+from earshot.deployment.convert import Converted, convert
 from earshot.deployment.parity import Parity, Scores, compare, over_budget
 from earshot.deployment.provenance import Provenance
-from earshot.deployment.quantize import convolutions_left_in_float, run_logits
+from earshot.deployment.quantize import convolutions_left_in_float, run_logits, run_outputs
 from earshot.evaluation.answers import FILE as ANSWERS
 from earshot.evaluation.answers import Answers, save
+from earshot.evaluation.unknown import UnknownParams, threshold
 from earshot.features import FRONT_END_VERSION, LogMel
 from earshot.files import write_json
+from earshot.inference.scores import known
 from earshot.lineage import METADATA_KEY, Card, probe_db
 from earshot.training.checkpoint import Checkpoint
 from earshot.training.predict import predict_logits
@@ -49,12 +51,13 @@ def make_candidate(
     provenance: Provenance,
     quantization: QuantizationParams,
     gate: GateParams,
+    unknown: UnknownParams,
     bins: int,
     seed: int,
 ) -> Candidate:
-    """Export, quantise, fit the temperature of each file, compare them, and judge.
+    """Export, quantise, fit temperature and unknown threshold of each file, compare them, and judge.
 
-    The INT8 ranges come from training clips, temperatures and the judgement from validation: from the val part, or,
+    The INT8 ranges come from training clips, all else and the judgement from validation: from the val part, or,
     where there is none, from `judges` (`earshot.deployment.convert.convert`). Test clips are looked at last and decide
     nothing.
     """
@@ -67,7 +70,13 @@ def make_candidate(
         return compare(*scores, labels, parts.classes, bins)
 
     val_parity = parity(pair.val_labels, fp32.val_logits, int8.val_logits)
-    int8_test = run_logits(int8.model, test.features)
+    int8_test, int8_test_none = run_outputs(int8.model, test.features)
+
+    def line(converted: Converted) -> float:
+        right = converted.val_logits.argmax(axis=1) == pair.val_labels
+        score = known(converted.val_logits, converted.val_none_logits, converted.temperature)
+        return threshold(score, right, unknown.max_accuracy_loss)
+
     test_parity = parity(test.labels, run_logits(fp32.model, test.features), int8_test)
     held = parts.validations[0].held.features
     difference = float(np.abs(predict_logits(checkpoint.model, held) - run_logits(fp32.model, held)).max())
@@ -77,6 +86,7 @@ def make_candidate(
         architecture=checkpoint.architecture,
         classes=checkpoint.classes,
         temperature=fp32.temperature,
+        unknown_threshold=line(fp32),
         front_end=asdict(checkpoint.front_end),
         front_end_version=FRONT_END_VERSION,
         probe_db=probe_db(LogMel(checkpoint.front_end)),
@@ -86,7 +96,13 @@ def make_candidate(
         code=provenance.code,
         metrics=_card_metrics("fp32", val_parity, test_parity),
     )
-    int8_card = replace(card, temperature=int8.temperature, metrics=_card_metrics("int8", val_parity, test_parity))
+    int8_card = replace(
+        card,
+        temperature=int8.temperature,
+        unknown_threshold=line(int8),
+        metrics=_card_metrics("int8", val_parity, test_parity),
+    )
+    test_recordings = test.clips["recording"].to_numpy(dtype=str)
     return Candidate(
         fp32=_with_card(fp32.model, card),
         int8=_with_card(int8.model, int8_card),
@@ -97,8 +113,10 @@ def make_candidate(
         float_convolutions=left,
         broken=over_budget(val_parity, difference, left, gate),
         answers={
-            "val": Answers(int8.val_logits, int8.temperature, pair.val_labels, pair.val_recordings),
-            "test": Answers(int8_test, int8.temperature, test.labels, test.clips["recording"].to_numpy(dtype=str)),
+            "val": Answers(
+                int8.val_logits, int8.temperature, pair.val_labels, pair.val_recordings, int8.val_none_logits
+            ),
+            "test": Answers(int8_test, int8.temperature, test.labels, test_recordings, int8_test_none),
         },
     )
 
@@ -114,6 +132,7 @@ def report(candidate: Candidate, dataset: str) -> dict[str, Any]:
             "float_convolutions": candidate.float_convolutions,
         },
         "temperature": candidate.int8_card.temperature,
+        "unknown_threshold": candidate.int8_card.unknown_threshold,
         "fp32_bytes": len(candidate.fp32),
         "int8_bytes": len(candidate.int8),
         "passed": not candidate.broken,

@@ -9,7 +9,7 @@ import onnx
 from earshot.datasets.parts import Part, Parts
 from earshot.deployment.config import QuantizationParams
 from earshot.deployment.export import export
-from earshot.deployment.quantize import choose_calibration, quantize, run_logits
+from earshot.deployment.quantize import choose_calibration, quantize, run_outputs
 from earshot.deployment.rewrite import for_int8
 from earshot.evaluation.calibration import fit_temperature
 from earshot.training.checkpoint import Checkpoint
@@ -22,11 +22,13 @@ class Converted:
     Attributes:
         model: log-mel decibels to logits.
         val_logits: (clips, classes) on validation.
-        temperature: fitted on them.
+        val_none_logits: (clips, 1), of none of the classes; None for a network without.
+        temperature: fitted on `val_logits`.
     """
 
     model: onnx.ModelProto
     val_logits: np.ndarray
+    val_none_logits: np.ndarray | None
     temperature: float
 
 
@@ -54,24 +56,27 @@ def convert(
     Validation is the val part, or, where there is none, what `judges`, one for each inner fold of `parts`, say of clips
     that they never heard; each is exported and quantised as the network itself is.
     """
-    models = _files(checkpoint, parts.part("train"), settings, seed)
+    models = to_files(checkpoint, parts.part("train"), settings, seed)
     folds = parts.validations
     asked = [models]
     if parts.inner is not None:
-        asked = [_files(judge, fold.train, settings, seed) for judge, fold in zip(judges, folds, strict=True)]
+        asked = [to_files(judge, fold.train, settings, seed) for judge, fold in zip(judges, folds, strict=True)]
     labels = np.concatenate([fold.held.labels for fold in folds])
     converted = []
     for which, model in enumerate(models):
-        said = [run_logits(files[which], fold.held.features) for files, fold in zip(asked, folds, strict=True)]
-        logits = np.concatenate(said)
+        said = [run_outputs(files[which], fold.held.features) for files, fold in zip(asked, folds, strict=True)]
+        logits = np.concatenate([of_fold for of_fold, _ in said])
+        of_none = [of_fold for _, of_fold in said if of_fold is not None]
+        none_logits = np.concatenate(of_none) if of_none else None
         # Rounded as the card keeps it, so that figures and service divide by the very same number.
-        converted.append(Converted(model, logits, round(fit_temperature(logits, labels), 6)))
+        converted.append(Converted(model, logits, none_logits, round(fit_temperature(logits, labels), 6)))
     recordings = np.concatenate([fold.held.clips["recording"].to_numpy(dtype=str) for fold in folds])
     return Pair(converted[0], converted[1], labels, recordings)
 
 
-def _files(
+def to_files(
     network: Checkpoint, train: Part, settings: QuantizationParams, seed: int
 ) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The fp32 and the INT8 file of `network`, without cards; INT8 ranges come from clips of `train`."""
     chosen = choose_calibration(train.labels, settings.calibration_clips, seed)
     return export(network), quantize(export(for_int8(network)), train.features[chosen])

@@ -4,6 +4,7 @@ import copy
 import io
 import logging
 import warnings
+from collections.abc import Callable
 from contextlib import redirect_stdout
 
 import onnx
@@ -19,12 +20,13 @@ def export(checkpoint: Checkpoint) -> onnx.ModelProto:
     """The network as ONNX: input `log_mel`, float32 (batch, n_mels, frames) in decibels; output `logits`.
 
     A compact network takes any number of frames (at least 8) and has a second output, `frame_logits`, of shape
-    (batch, classes, frames // 8). Batch normalisation is folded into the convolutions.
+    (batch, classes, frames // 8). If it knows none of the classes, the logits of that are two more: `none_logits`,
+    (batch, 1), and `frame_none_logits`, (batch, 1, frames // 8). Batch normalisation is folded into the convolutions.
     """
     front_end = checkpoint.front_end
-    compact = isinstance(checkpoint.model, Compact)
     model = fold_batch_norm(checkpoint.model).eval()
-    outputs = ["logits", "frame_logits"] if compact else ["logits"]
+    compact = isinstance(model, Compact)
+    outputs = list(_outputs(model)) if isinstance(model, Compact) else ["logits"]
     # Two clips, and four steps of frame_logits: a dimension of 1 would be taken for a constant.
     frames_traced = max(front_end.window_frames, 4 * Compact.frame_stride) if compact else front_end.window_frames
     example = torch.zeros(2, front_end.n_mels, frames_traced)
@@ -33,7 +35,7 @@ def export(checkpoint: Checkpoint) -> onnx.ModelProto:
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            _TwoOutputs(model) if isinstance(model, Compact) else model,
+            _AllOutputs(model) if isinstance(model, Compact) else model,
             (example,),
             dynamo=True,
             external_data=False,
@@ -58,14 +60,22 @@ def fold_batch_norm(model: Compact | Tutorial) -> Compact | Tutorial:
     return folded
 
 
-class _TwoOutputs(nn.Module):
+def _outputs(model: Compact) -> dict[str, Callable[[Tensor], Tensor]]:
+    """What a compact network says of its embedding, by the output's name."""
+    outputs: dict[str, Callable[[Tensor], Tensor]] = {"logits": model.logits, "frame_logits": model.frame_logits}
+    if model.none is not None:
+        outputs |= {"none_logits": model.none_logits, "frame_none_logits": model.frame_none_logits}
+    return outputs
+
+
+class _AllOutputs(nn.Module):
     def __init__(self, model: Compact) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, log_mel: Tensor) -> tuple[Tensor, ...]:
         embedding = self.model.embed(self.model.normalise(log_mel))
-        return self.model.logits(embedding), self.model.frame_logits(embedding)
+        return tuple(say(embedding) for say in _outputs(self.model).values())
 
 
 def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:

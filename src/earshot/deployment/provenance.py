@@ -11,7 +11,7 @@ from earshot.files import sha256
 from earshot.hashes import hash_code
 
 STAGES = ("download", "audit", "features", "auxiliary", "train", "quantize")  # all that a model's bytes come from
-SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "quantization")
+SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "quantization", "unknown")
 _CODE_HASH_DIGITS = (
     16  # enough to tell versions of a file apart; all 64 of sixty files would be a hundredth of the model
 )
@@ -30,7 +30,7 @@ class Provenance:
 def gather(
     source_json: Path = Path("data/raw/source.json"),
     audited_dir: Path = Path("data/audited"),
-    auxiliary_dir: Path = Path("data/auxiliary"),
+    train_json: Path = Path("metrics/train.json"),
     params_yaml: Path = Path("params.yaml"),
     dvc_yaml: Path = Path("dvc.yaml"),
 ) -> Provenance:
@@ -42,10 +42,9 @@ def gather(
     dataset = {key: source[key] for key in _OF_SOURCE}
     # files.csv lists the content hash of every file, so these two hashes stand for the audio itself.
     dataset["sha256"] = {name: sha256(audited_dir / name) for name in ("clips.csv", "files.csv")}
-    auxiliary = auxiliary_dir / "index.csv"  # synthesised by the code and the seed that the card also names
-    dataset["auxiliary_clips"] = (
-        len(auxiliary.read_text(encoding="utf-8").splitlines()) - 1 if auxiliary.exists() else 0
-    )
+    # Synthesised by the code and the seed that the card also names.
+    trained = json.loads(train_json.read_text(encoding="utf-8"))
+    dataset["auxiliary_clips"] = {"classes": trained["auxiliary_clips"], "unrelated": trained["unrelated_clips"]}
     document = yaml.safe_load(params_yaml.read_text(encoding="utf-8"))
     params = {section: document[section] for section in SECTIONS if section in document}
     params["dataset"] = {key: value for key, value in params["dataset"].items() if key != "path"}

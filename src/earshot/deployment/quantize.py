@@ -52,14 +52,20 @@ def quantize(model: onnx.ModelProto, calibration: np.ndarray) -> onnx.ModelProto
 
 def run_logits(model: onnx.ModelProto, features: np.ndarray) -> np.ndarray:
     """Logits (clips, classes) of float16 decibels (clips, n_mels, frames), in onnxruntime as the service runs it."""
+    return run_outputs(model, features)[0]
+
+
+def run_outputs(model: onnx.ModelProto, features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The same, and the logits of none of the classes, (clips, 1), where the network has them."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "model.onnx"
         onnx.save(model, path)
         session = open_session(path)
+    wanted = [output.name for output in model.graph.output if output.name in ("logits", "none_logits")]
     starts = range(0, len(features), _BATCH)
-    return np.concatenate(
-        [session.run(["logits"], {"log_mel": features[i : i + _BATCH].astype(np.float32)})[0] for i in starts]
-    )
+    said = [session.run(wanted, {"log_mel": features[i : i + _BATCH].astype(np.float32)}) for i in starts]
+    logits, *none_logits = (np.concatenate(parts) for parts in zip(*said, strict=True))
+    return logits, none_logits[0] if none_logits else None
 
 
 def choose_calibration(labels: np.ndarray, clips: int, seed: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from earshot.errors import EarshotError
 from earshot.files import atomic_file
-from earshot.inference.scores import softmax
+from earshot.inference.scores import known, softmax
 
 FILE = "answers.npz"
 
@@ -21,17 +21,24 @@ class Answers:
         temperature: that they are divided by.
         labels: (n,) int, the true classes.
         recordings: (n,) str.
+        none_logits: (n, 1) float32, of none of the classes; None for a network without.
     """
 
     logits: np.ndarray
     temperature: float
     labels: np.ndarray
     recordings: np.ndarray
+    none_logits: np.ndarray | None = None
 
     @property
     def probabilities(self) -> np.ndarray:
         """Calibrated, float64 (n, C)."""
         return softmax(self.logits, self.temperature)
+
+    @property
+    def known(self) -> np.ndarray:
+        """How surely each is of one of the classes, float64 (n,): `earshot.inference.scores.known`."""
+        return known(self.logits, self.none_logits, self.temperature)
 
     @property
     def uncalibrated(self) -> np.ndarray:
@@ -49,7 +56,9 @@ def save(answers: dict[str, Answers], classes: tuple[str, ...], path: Path) -> N
             ("temperature", of_part.temperature),
             ("labels", of_part.labels),
             ("recordings", np.asarray(of_part.recordings, dtype=str)),
+            ("none", of_part.none_logits),
         )
+        if value is not None
     }
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, classes=np.array(classes), **arrays)  # type: ignore[arg-type]  # its stubs want no mapping
@@ -71,6 +80,7 @@ def load(path: Path) -> tuple[dict[str, Answers], tuple[str, ...]]:
                 float(kept[f"{part}_temperature"]),
                 kept[f"{part}_labels"],
                 kept[f"{part}_recordings"],
+                kept[f"{part}_none"] if f"{part}_none" in kept.files else None,
             )
             for part in parts
         }

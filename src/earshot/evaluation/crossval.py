@@ -63,7 +63,8 @@ def pool(
 
     Args:
         folds: at least one, each once.
-        clips: the table of `earshot.datasets.table.read_clips` that the features were made from.
+        clips: the table of `earshot.datasets.table.read_clips` that the features were made from, but for clips of
+            `split.unknown_classes`.
         settings: resamples, bins and so on.
         seed: of the resamples.
         root: where the folds' directories lie.

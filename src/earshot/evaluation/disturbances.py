@@ -47,6 +47,26 @@ def ambience(length: int, rate_hz: int, random: np.random.Generator) -> np.ndarr
     return (mixed / np.sqrt(np.mean(mixed**2))).astype(np.float32)
 
 
+def noise(length: int, rate_hz: int, random: np.random.Generator) -> np.ndarray:
+    """`length` samples of steady noise at an RMS of 1: white, or a band of it."""
+    white = random.standard_normal(length)
+    if random.uniform() < 0.5:
+        low_hz = np.exp(random.uniform(np.log(50), np.log(0.2 * rate_hz)))
+        band = signal.butter(2, (low_hz, 2 * low_hz), "bandpass", fs=rate_hz, output="sos")
+        white = signal.sosfilt(band, white)
+    return (white / np.sqrt(np.mean(white**2))).astype(np.float32)
+
+
+def tones(length: int, rate_hz: int, random: np.random.Generator) -> np.ndarray:
+    """`length` samples of one to three steady sines between 100 Hz and a third of the rate, at an RMS of 1."""
+    time_s = np.arange(length) / rate_hz
+    chord = np.zeros(length)
+    for _ in range(random.integers(1, 4)):
+        frequency_hz = np.exp(random.uniform(np.log(100), np.log(rate_hz / 3)))
+        chord += np.sin(2 * np.pi * frequency_hz * time_s + random.uniform(0, 2 * np.pi))
+    return (chord / np.sqrt(np.mean(chord**2))).astype(np.float32)
+
+
 def add(samples: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
     """`samples` with `noise` of the same length, so that their powers over its whole length are `snr_db` apart.
 

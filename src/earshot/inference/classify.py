@@ -7,10 +7,13 @@ whereas a mean of logits lets one window that is very sure outvote many.
 
 The pieces are apart, so that a server can decode in one thread and infer in another:
 
-    summary = Summary(model.classes)
+    summary = Summary(model)
     for batch in read_batches(source, model.log_mel):
-        summary.add(batch, model.probabilities(batch.features))
+        summary.add(batch, model.scores(batch.features))
     summary.result()
+
+A sound that is none of the classes is called "unknown": so say the mean of its windows' `known` scores and the
+threshold on the model's card. What the classes' probabilities would be, if it were one of them, is told all the same.
 """
 
 from collections.abc import Iterator
@@ -21,7 +24,9 @@ import numpy as np
 
 from earshot.audio import DEFAULT_LIMITS, AudioLimits, Source, fit_length, stream_mono
 from earshot.features import LogMel
+from earshot.inference.scores import UNKNOWN
 from earshot.inference.windows import HOP_FRAMES, Window, WindowStream
+from earshot.lineage import Card
 
 BATCH_WINDOWS = 8  # windows of a long sound given to the model at once: 10 MB of activations
 CLIP_TOLERANCE_S = 0.1  # codecs pad: a clip this much longer than the window is still a clip, cut as in training
@@ -33,9 +38,10 @@ class Classifier(Protocol):
 
     classes: tuple[str, ...]
     log_mel: LogMel
+    card: Card
 
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities, float64 (n, classes), of float16 decibels (n, n_mels, frames)."""
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """As `earshot.inference.model.Model.scores`, float64 (n, classes + 1)."""
         ...
 
 
@@ -61,8 +67,9 @@ class Classification:
     """What a sound was recognised as.
 
     Attributes:
-        predicted_class: the most probable class.
-        confidence: its calibrated probability.
+        predicted_class: the most probable class, or `UNKNOWN`.
+        confidence: calibrated probability of the most probable class, if it is one of them.
+        known: how surely it is one of them, in [0, 1]: `earshot.inference.scores.known`.
         probabilities: class to probability, most probable first.
         duration_s: length of the sound.
         windowed: whether it was longer than the model hears at once, and `probabilities` are means over windows.
@@ -72,6 +79,7 @@ class Classification:
 
     predicted_class: str
     confidence: float
+    known: float
     probabilities: dict[str, float]
     duration_s: float
     windowed: bool
@@ -83,6 +91,7 @@ class Classification:
         return {
             "predicted_class": self.predicted_class,
             "confidence": round(self.confidence, 6),
+            "known": round(self.known, 6),
             "probabilities": {label: round(value, 6) for label, value in self.probabilities.items()},
             "duration_s": round(self.duration_s, 3),
             "windowed": self.windowed,
@@ -92,14 +101,14 @@ class Classification:
 
 
 def classify(model: Classifier, source: Source, limits: AudioLimits = DEFAULT_LIMITS) -> Classification:
-    """Recognise `source` as one of the model's classes. Memory does not grow with its length.
+    """Recognise `source` as one of the model's classes, or as none. Memory does not grow with its length.
 
     Raises:
         AudioError: it cannot be read, as `earshot.audio.stream_mono`.
     """
-    summary = Summary(model.classes)
+    summary = Summary(model)
     for batch in read_batches(source, model.log_mel, limits):
-        summary.add(batch, model.probabilities(batch.features))
+        summary.add(batch, model.scores(batch.features))
     return summary.result()
 
 
@@ -139,15 +148,16 @@ def read_batches(source: Source, log_mel: LogMel, limits: AudioLimits = DEFAULT_
 class Summary:
     """The answers to a sound's windows, as they come, to one `Classification`."""
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
-        self._classes = classes
-        self._heard, self._silent = np.zeros(len(classes)), np.zeros(len(classes))
+    def __init__(self, model: Classifier) -> None:
+        self._classes = model.classes
+        self._unknown_below = model.card.unknown_threshold
+        self._heard, self._silent = np.zeros(len(model.classes) + 1), np.zeros(len(model.classes) + 1)
         self._windows_heard = self._windows_silent = 0
         self._duration_s, self._windowed = 0.0, False
 
-    def add(self, batch: Batch, probabilities: np.ndarray) -> None:
-        """Count the model's answers, float64 (n, classes), to `batch`. Batches come in order."""
-        for row, peak in zip(probabilities, batch.peak, strict=True):  # one by one: the same bits in any batches
+    def add(self, batch: Batch, scores: np.ndarray) -> None:
+        """Count the model's answers, float64 (n, classes + 1), to `batch`. Batches come in order."""
+        for row, peak in zip(scores, batch.peak, strict=True):  # one by one: the same bits in any batches
             if peak >= SILENCE_PEAK:
                 self._heard += row
                 self._windows_heard += 1
@@ -162,11 +172,20 @@ class Summary:
         windows = self._windows_silent if silent else self._windows_heard
         if not windows:
             raise ValueError("no batch was added")
-        mean = (self._silent if silent else self._heard) / windows
-        order = np.argsort(-mean, kind="stable")
-        ranked = {self._classes[i]: float(mean[i]) for i in order}
+        *mean, known = ((self._silent if silent else self._heard) / windows).tolist()
+        order = np.argsort(-np.array(mean), kind="stable")
+        ranked = {self._classes[i]: mean[i] for i in order}
         best = self._classes[order[0]]
-        return Classification(best, ranked[best], ranked, self._duration_s, self._windowed, windows, silent)
+        return Classification(
+            predicted_class=UNKNOWN if known < self._unknown_below else best,
+            confidence=ranked[best],
+            known=known,
+            probabilities=ranked,
+            duration_s=self._duration_s,
+            windowed=self._windowed,
+            windows=windows,
+            silent=silent,
+        )
 
 
 def _clip(samples: np.ndarray, log_mel: LogMel) -> Batch:

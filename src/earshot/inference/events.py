@@ -18,7 +18,8 @@ class Event:
         label: its class.
         onset_s: beginning, in seconds from the recording's.
         offset_s: end.
-        confidence: calibrated probability of the class for the event's mean logits, as if it were a clip of its own.
+        confidence: calibrated probability of the class for the event's mean logits, as if it were a clip of its own;
+            less where it may be none of the classes.
     """
 
     label: str
@@ -43,7 +44,7 @@ class _Run:
     start: int
     end: int
     heard: int
-    logits: np.ndarray  # their sum, float64 (classes,)
+    logits: np.ndarray  # their sum, float64 (outputs,)
     peak: float  # the class's largest probability
 
     def joined(self, later: "_Run") -> "_Run":
@@ -69,7 +70,10 @@ class EventTracker:
         self._frame = 0  # number of the next frame
 
     def push(self, logits: np.ndarray, audible: np.ndarray) -> list[Event]:
-        """Take the next frames: logits, float64 (n, classes), and which of them may hold events at all, bool (n,).
+        """Take the next frames: logits, float64 (n, outputs), and which of them may hold events at all, bool (n,).
+
+        Outputs are the classes, and after them, of a network that knows it, none of them: it takes its share of the
+        probability and makes no event.
 
         Returns:
             The events that are over, in the order in which they ended.

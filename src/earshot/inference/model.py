@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from earshot.inference.scores import softmax
+from earshot.inference.scores import known, softmax
 from earshot.lineage import METADATA_KEY, Card, ModelError
 
 
@@ -42,7 +42,27 @@ class Model:
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Uncalibrated logits, float32 (n, classes), of float16 decibels (n, n_mels, frames)."""
-        return self._run("logits", features)
+        return self._run(["logits"], features)[0]
+
+    @property
+    def knows_none(self) -> bool:
+        """Whether it has a logit for none of its classes."""
+        return "none_logits" in self._outputs
+
+    def none_logits(self, features: np.ndarray) -> np.ndarray | None:
+        """Logits of none of the classes, float32 (n, 1); None for a network without."""
+        return self._run(["none_logits"], features)[0] if self.knows_none else None
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """What an answer is made of, float64 (n, classes + 1), of float16 decibels (n, n_mels, frames).
+
+        Calibrated probabilities of the classes if it is one of them, then `earshot.inference.scores.known`.
+        """
+        said = self._run(["logits", "none_logits"] if self.knows_none else ["logits"], features)
+        logits, none_logits = said if self.knows_none else (said[0], None)
+        temperature = self.card.temperature
+        probabilities = softmax(logits, temperature)
+        return np.concatenate([probabilities, known(logits, none_logits, temperature)[:, None]], axis=1)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, float64 (n, classes), of float16 decibels (n, n_mels, frames)."""
@@ -51,6 +71,8 @@ class Model:
     def frame_logits(self, features: np.ndarray) -> np.ndarray:
         """Logits over time, float32 (n, classes, frames // 8): where in the window a class was heard.
 
+        A network that knows none of its classes has one row more, the last, for that.
+
         Raises:
             ModelError: the network has no such output (`train.model: tutorial`).
         """
@@ -58,10 +80,11 @@ class Model:
             raise ModelError(
                 f"{self.path} holds a {self.card.architecture} network, which cannot locate sounds in time"
             )
-        return self._run("frame_logits", features)
+        outputs = ["frame_logits", "frame_none_logits"] if self.knows_none else ["frame_logits"]
+        return np.concatenate(self._run(outputs, features), axis=1)
 
-    def _run(self, output: str, features: np.ndarray) -> np.ndarray:
-        return self._session.run([output], {"log_mel": features.astype(np.float32)})[0]
+    def _run(self, outputs: list[str], features: np.ndarray) -> list[np.ndarray]:
+        return self._session.run(outputs, {"log_mel": features.astype(np.float32)})
 
 
 def read_card(path: str | Path) -> Card:

@@ -1,6 +1,8 @@
-"""From a network's logits to probabilities."""
+"""From a network's logits to probabilities, and to how surely any of its classes was heard."""
 
 import numpy as np
+
+UNKNOWN = "unknown"  # the answer to a sound that is none of the classes; no class may be named so
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -25,3 +27,20 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     np.exp(scaled, out=scaled)
     scaled /= scaled.sum(axis=-1, keepdims=True)
     return scaled
+
+
+def known(logits: np.ndarray, none_logits: np.ndarray | None, temperature: float) -> np.ndarray:
+    """How surely one of the classes is heard at all: the largest probability of a class, with "none of them" as one.
+
+    Below the threshold on a model's card, the sound is called unknown.
+
+    Args:
+        logits: (n, C), of the classes.
+        none_logits: (n, 1), of none of them; None for a network that has no such logit.
+        temperature: as `softmax`.
+
+    Returns:
+        (n,) float64 in (0, 1].
+    """
+    everything = logits if none_logits is None else np.concatenate([logits, none_logits], axis=1)
+    return softmax(everything, temperature)[:, : logits.shape[1]].max(axis=1)

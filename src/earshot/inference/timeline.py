@@ -40,6 +40,9 @@ class Locator(Protocol):
     @property
     def locates(self) -> bool: ...
 
+    @property
+    def knows_none(self) -> bool: ...
+
     def logits(self, features: np.ndarray) -> np.ndarray: ...
 
     def frame_logits(self, features: np.ndarray) -> np.ndarray: ...
@@ -81,7 +84,8 @@ class Timeline:
         self._waiting: list[Window] = []
         # Frames that a later window may still reach, from _first on: sum of logits, how many, and whether any sound.
         self._first = 0
-        self._sums = np.zeros((self._window_frames, len(model.classes)))
+        outputs = len(model.classes) + (model.locates and model.knows_none)
+        self._sums = np.zeros((self._window_frames, outputs))
         self._counts = np.zeros(self._window_frames, np.int64)
         self._audible = np.zeros(self._window_frames, bool)
 
@@ -142,7 +146,7 @@ class Timeline:
 
 
 def spread(vectors: np.ndarray, frames: int) -> np.ndarray:
-    """Logits over time, (classes, n), each vector for its share of `frames` frames: float64 (frames, classes).
+    """Logits over time, (outputs, n), each vector for its share of `frames` frames: float64 (frames, outputs).
 
     Networks pool in steps of 2, which leave out the last frames where they do not fill a step: those take the last
     vector.

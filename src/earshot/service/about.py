@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from earshot.lineage import Card
 from earshot.service.answers import model_name
 from earshot.service.engine import Engine
 
@@ -29,7 +30,7 @@ def about(engine: Engine) -> dict[str, Any]:
     return {
         "model": model_name(engine),
         "classes": list(card.classes),
-        "cannot_hear": cannot_hear(card.classes),
+        "cannot_hear": cannot_hear(card, engine.model.knows_none),
         "window": {
             "window_s": front_end.window_s,
             "sample_rate_hz": front_end.sample_rate_hz,
@@ -38,6 +39,7 @@ def about(engine: Engine) -> dict[str, Any]:
             "highest_hz": front_end.f_top_hz,
         },
         "review_threshold": settings.params.review_threshold,
+        "unknown_threshold": card.unknown_threshold,
         "metrics": card.metrics,
         "lineage": {
             "dataset": card.dataset,
@@ -47,6 +49,7 @@ def about(engine: Engine) -> dict[str, Any]:
             "front_end": card.front_end,
             "front_end_version": card.front_end_version,
             "temperature": card.temperature,
+            "unknown_threshold": card.unknown_threshold,
         },
         "licence": {
             "data": card.dataset.get("licence"),
@@ -68,12 +71,24 @@ def about(engine: Engine) -> dict[str, Any]:
     }
 
 
-def cannot_hear(classes: tuple[str, ...]) -> list[str]:
-    """In words, what the model has no answer for."""
-    names = " ".join(classes).lower()
+def cannot_hear(card: Card, knows_none: bool) -> list[str]:
+    """In words, what the model has no answer for, or not always; `knows_none` as of an `inference.model.Model`."""
+    names = " ".join(card.classes).lower()
     absent = [sound for sound, words in _EXPECTED.items() if not any(word in names for word in words)]
-    said = ["Any sound outside its classes: it names the class that is most like it, often with confidence."]
+    said = [_outside(card, knows_none)]
     if absent:
         said.append(f"Among the sounds often asked for, it has no class for {', '.join(absent)}.")
     said.append("Two sounds at once are one answer: the class that is heard more clearly.")
     return said
+
+
+def _outside(card: Card, knows_none: bool) -> str:
+    nearest = "the class that is most like it, often with confidence"
+    if not card.unknown_threshold:
+        return f"Any sound outside its classes: it names {nearest}."
+    if knows_none:
+        return f"Sounds outside its classes: what is unlike enough it calls unknown; for the rest it names {nearest}."
+    return (
+        "Sounds outside its classes: it was taught none, and calls unknown only what leaves it undecided between its "
+        f"classes; for the rest it names {nearest}."
+    )

@@ -4,18 +4,22 @@ from typing import Any
 
 from earshot.inference.classify import Classification
 from earshot.inference.events import Event
+from earshot.inference.scores import UNKNOWN
 from earshot.service.engine import Engine
 
 
 def classification(engine: Engine, heard: Classification) -> dict[str, Any]:
-    """The answer of ``/classify``. An answer about silence is always flagged."""
+    """The answer of ``/classify``. One about silence, or about a sound of no class, is always flagged."""
     params = engine.settings.params
     plain = heard.as_dict()
     ranked = list(plain["probabilities"].items())[: params.top]
     return {
         "predicted_class": plain["predicted_class"],
         "confidence": plain["confidence"],
-        "flag_for_review": heard.silent or heard.confidence < params.review_threshold,
+        "known": plain["known"],
+        "flag_for_review": (
+            heard.silent or heard.predicted_class == UNKNOWN or heard.confidence < params.review_threshold
+        ),
         "top": [{"label": label, "probability": probability} for label, probability in ranked],
         "duration_s": plain["duration_s"],
         "windowed": plain["windowed"],

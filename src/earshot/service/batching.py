@@ -13,6 +13,7 @@ import numpy as np
 
 from earshot.features import LogMel
 from earshot.inference.model import Model
+from earshot.lineage import Card
 
 MAX_WINDOWS = 16  # in one run: 20 MB of activations
 
@@ -24,13 +25,14 @@ class BatchedModel:
         """Answer with `model`, and tell `on_run` how many windows each run held."""
         self.classes: tuple[str, ...] = model.classes
         self.log_mel: LogMel = model.log_mel
+        self.card: Card = model.card
         self._model = model
         self._on_run = on_run
         self._waiting: deque[_Question] = deque()
         self._free = threading.Lock()
 
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities, float64 (n, classes), of float16 decibels (n, n_mels, frames)."""
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """As `earshot.inference.model.Model.scores`, float64 (n, classes + 1)."""
         question = _Question(features)
         self._waiting.append(question)
         while not question.done:
@@ -49,7 +51,7 @@ class BatchedModel:
             questions.append(self._waiting.popleft())
             windows += len(questions[-1].features)
         try:
-            answers = self._model.probabilities(np.concatenate([question.features for question in questions]))
+            answers = self._model.scores(np.concatenate([question.features for question in questions]))
             start = 0
             for question in questions:
                 question.answer = answers[start : start + len(question.features)]

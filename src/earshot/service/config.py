@@ -18,7 +18,7 @@ class ServiceParams:
     """What the service answers, refuses and keeps.
 
     Attributes:
-        review_threshold: an answer with less confidence is flagged for a person to check.
+        review_threshold: an answer with less confidence is flagged for a person to check, as unknown and silence are.
         top: how many classes an answer ranks.
         workers: processes; null is one a CPU core. Each holds its own model.
         threads: threads of a worker that decode and classify clips; null is one a CPU core.

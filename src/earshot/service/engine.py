@@ -94,7 +94,7 @@ class Engine:
     def warm_up(self) -> None:
         """Answer a second of silence, as the first caller's clip would be answered."""
         samples = np.zeros(self.model.log_mel.params.window_samples, np.float32)
-        self._classifier.probabilities(self.model.log_mel.clip(samples)[None])
+        self._classifier.scores(self.model.log_mel.clip(samples)[None])
         self.ready = True
 
     def close(self) -> None:
@@ -185,12 +185,12 @@ class Engine:
         give_back()
 
     def _classify(self, source: BinaryIO, limits: AudioLimits, job: Job) -> Classification:
-        summary = Summary(self.model.classes)
+        summary = Summary(self._classifier)
         try:
             job.check()
             for batch in read_batches(source, self.model.log_mel, limits):
                 job.check()
-                summary.add(batch, self._classifier.probabilities(batch.features))
+                summary.add(batch, self._classifier.scores(batch.features))
             return summary.result()
         except AudioError as error:
             raise from_audio(error) from error

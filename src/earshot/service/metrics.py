@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from earshot.inference.scores import UNKNOWN
+
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
 _TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
@@ -30,13 +32,19 @@ class Metrics:
         )
         self._in_progress = Gauge("earshot_requests_in_progress", "Requests at work", multiprocess_mode="livesum")
         self._rejected = Counter("earshot_rejected", "Inputs refused, by reason", ["reason"])
-        self._predictions = Counter("earshot_predictions", "Clips classified, by class", ["predicted_class"])
+        self._predictions = Counter(
+            "earshot_predictions", f"Clips classified, by class, or as {UNKNOWN}", ["predicted_class"]
+        )
         self._flagged = Counter(
             "earshot_flagged",
             "Clips flagged for review, by predicted class; over predictions: the flagged share",
             ["predicted_class"],
         )
-        self._confidence = Histogram("earshot_confidence", "Confidence of the answers to clips", buckets=_TENTHS)
+        self._confidence = Histogram(
+            "earshot_confidence",
+            f"Confidence of the answers to clips; of those called {UNKNOWN}, in the class that is most like them",
+            buckets=_TENTHS,
+        )
         self._events = Counter("earshot_events", "Events found in recordings, by class", ["label"])
         self._audio = Counter("earshot_audio_seconds", "Seconds of sound heard", ["route"])
         self._queue = Gauge(
@@ -62,7 +70,7 @@ class Metrics:
         self._rejected.labels(reason).inc()
 
     def predicted(self, label: str, confidence: float, flagged: bool) -> None:
-        """A clip was classified."""
+        """A clip was classified; `label` is a class, or `UNKNOWN`."""
         self._predictions.labels(label).inc()
         self._confidence.observe(confidence)
         if flagged:

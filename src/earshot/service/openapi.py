@@ -4,6 +4,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from earshot.inference.scores import UNKNOWN
+
 # What can be reached, and how. Everything else is 404 before any framework sees it.
 METHODS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("/classify", "/classify_batch", "/timeline"), frozenset({"POST"})),
@@ -105,10 +107,26 @@ def _schemas() -> dict[str, Any]:
     event = {"label": _TEXT, "onset_s": _SECONDS, "offset_s": _SECONDS, "confidence": _PROBABILITY}
     error = _object({"reason": _TEXT, "message": _TEXT})
     answer = {
-        "predicted_class": _TEXT,
-        "confidence": {**_PROBABILITY, "description": "calibrated: 0.8 is meant to be right 8 times in 10"},
-        "flag_for_review": {"type": "boolean", "description": "less sure than the threshold, or silent"},
-        "top": {"type": "array", "items": ranked},
+        "predicted_class": {
+            **_TEXT,
+            "description": f"the likeliest class; {UNKNOWN!r} where `known` is below the model's `unknown_threshold`",
+        },
+        "confidence": {
+            **_PROBABILITY,
+            "description": "of the likeliest class, if the sound is one of the classes; calibrated: 0.8 is meant to be "
+            "right 8 times in 10",
+        },
+        "known": {
+            **_PROBABILITY,
+            "description": "how surely a class is heard at all: the largest probability of one, with none of them as "
+            "one more where the model knows that; windows are averaged",
+        },
+        "flag_for_review": {"type": "boolean", "description": "less sure than the threshold, unknown, or silent"},
+        "top": {
+            "type": "array",
+            "items": ranked,
+            "description": "the likeliest classes, if the sound is one of them, also where the answer is unknown",
+        },
         "duration_s": _SECONDS,
         "windowed": {"type": "boolean", "description": "longer than a window: probabilities are means over windows"},
         "windows": {"type": "integer", "minimum": 1},
@@ -143,12 +161,13 @@ def _schemas() -> dict[str, Any]:
         },
         "Model": {
             "type": "object",
-            "required": ["model", "classes", "cannot_hear", "review_threshold", *parts],
+            "required": ["model", "classes", "cannot_hear", "review_threshold", "unknown_threshold", *parts],
             "properties": {
                 "model": model,
                 "classes": {"type": "array", "items": _TEXT},
                 "cannot_hear": {"type": "array", "items": _TEXT},
-                "review_threshold": _PROBABILITY,
+                "review_threshold": {**_PROBABILITY, "description": "of `confidence`; less is flagged for review"},
+                "unknown_threshold": {**_PROBABILITY, "description": "of `known`; less is unknown, and 0 is never"},
                 **{
                     key: {"type": "object"} for key in ("window", "metrics", "lineage", "licence", "timeline", "limits")
                 },

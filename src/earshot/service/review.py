@@ -10,13 +10,14 @@ from pathlib import Path
 from earshot.commands.common import Subparsers, add_command, table
 from earshot.errors import EarshotError
 from earshot.files import atomic_file, exclusive, write_csv
+from earshot.inference.scores import UNKNOWN
 from earshot.service.kept import CLIPS, COLUMNS, TABLE, KeptClip, ReviewFolder
 
 _DETAILS = """\
-List the clips that the service was not sure of and kept (it does where EARSHOT_REVIEW_DIR is set),
-with the answers they got. Listen to them, and say what they are: labels go into clips.csv in that
-folder, which makes it a data set of its own (dataset.name: folder). A clip with a label is never
-deleted by the service; the others are, by age and by size.
+List the clips that the service was not sure of or called unknown, and kept (it does where
+EARSHOT_REVIEW_DIR is set), with the answers they got. Listen to them, and say what they are: labels
+go into clips.csv in that folder, which makes it a data set of its own (dataset.name: folder). A clip
+with a label is never deleted by the service; the others are, by age and by size.
 
 With --into, copy every labelled clip into another `folder` data set, to train on both."""
 
@@ -66,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.labels:
         given += read_sheet(arguments.labels)
     labels = {find(clips, name).path: label for name, label in given}
+    refuse_unknown(labels)
     drop(folder, [find(clips, name) for name in arguments.drop])
     if labels:
         add_labels(folder, labels)
@@ -126,6 +128,16 @@ def add_labels(folder: ReviewFolder, labels: dict[str, str]) -> None:
         write_csv(folder.root / TABLE, [rows[path] for path in sorted(rows)], COLUMNS)
 
 
+def refuse_unknown(labels: dict[str, str]) -> None:
+    """No data set may have a class of the name that the answer to sounds of no class has."""
+    for path, label in labels.items():
+        if label == UNKNOWN:
+            raise ReviewError(
+                f"{path}: {UNKNOWN!r} can be no label, since it is the answer to sounds of no class; name what is "
+                "heard (split.unknown_classes can keep that from being learnt), or take the clip away with --drop"
+            )
+
+
 def drop(folder: ReviewFolder, clips: list[KeptClip]) -> None:
     """Delete clips that have no label, and their answers."""
     labelled = folder.labels()
@@ -178,4 +190,6 @@ def _read_table(path: Path) -> tuple[list[dict[str, str]], list[str]]:
 def _row(clip: KeptClip, label: str) -> tuple[str, ...]:
     answer = clip.answer
     heard = f"{answer.get('predicted_class', '?')} {answer.get('confidence', 0):.2f}"
+    if answer.get("predicted_class") == UNKNOWN:
+        heard = f"{UNKNOWN}, most like {answer['top'][0]['label']}"
     return clip.path, f"{answer.get('duration_s', 0):.1f} s", heard, label

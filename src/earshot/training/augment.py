@@ -49,6 +49,7 @@ class Augmentation:
         batch = roll_and_crop(decibels, frames, params.roll).float()
         batch = change_gain(shift_mels(batch, params.mel_shift), params.gain_db)
         batch = keep_stretches(batch, params.stretch_probability)
+        batch = add_ambience(batch, params.ambience_probability)
         targets = F.one_hot(labels, self._classes).float()
         mixed = params.mixup_alpha > 0 and done < 1 - params.mixup_off_last
         if mixed and float(torch.rand(())) < params.mixup_probability:
@@ -106,6 +107,49 @@ def keep_stretches(decibels: Tensor, probability: float) -> Tensor:
     return torch.where(kept[:, None, :], decibels, SILENCE_DB)
 
 
+def add_ambience(decibels: Tensor, probability: float) -> Tensor:
+    """Put some clips into a place where nothing else happens: steady noise of a colour of its own, powers added.
+
+    It lies 0 to 30 dB below the mean power of the clip's cells that are not digital silence, and fills these too, as
+    everywhere outside of a data set. Its spectrum is a slope with a few bumps, its level swells slowly, and its cells
+    scatter as those of Gaussian noise do: the fewer bins of the Fourier transform there are in a band, the more.
+    """
+    if not probability:
+        return decibels
+    sounding = (decibels > SILENCE_DB).flatten(1).any(dim=1)  # there is nothing to measure the noise of silence by
+    chosen = (torch.rand(len(decibels), device=decibels.device) < probability) & sounding
+    rows = chosen.nonzero().squeeze(1)
+    heard = decibels.clone()
+    heard[rows] = _in_ambience(decibels[rows])
+    return heard
+
+
+def _in_ambience(decibels: Tensor) -> Tensor:
+    clips, n_mels, frames = decibels.shape
+    device = decibels.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(clips, 1, device=device)
+
+    band = torch.linspace(0, 1, n_mels, device=device)
+    time = torch.linspace(0, 1, frames, device=device)
+    spectrum_db = uniform(-40, 5) * band
+    for bumps in (1, 2, 3):
+        spectrum_db = spectrum_db + uniform(-4, 4) * torch.cos(math.pi * bumps * band + uniform(0, 2 * math.pi))
+    swell_db = uniform(0, 4) * torch.cos(2 * math.pi * (uniform(0.2, 2) * time + uniform(0, 1)))
+    scatter_db = torch.linspace(4.5, 2.0, n_mels, device=device)[:, None]
+    noise_db = spectrum_db[:, :, None] + swell_db[:, None, :] + scatter_db * torch.randn_like(decibels)
+    power, noise = _power(decibels), _power(noise_db)
+    sounding = decibels > SILENCE_DB
+    level = (power * sounding).sum(dim=(1, 2)) / sounding.sum(dim=(1, 2)).clamp(min=1)
+    share = level * 10 ** (-uniform(0, 30).squeeze(1) / 10) / noise.mean(dim=(1, 2))
+    return (10 * (power + share[:, None, None] * noise).log10()).clamp(min=SILENCE_DB)
+
+
+def _power(decibels: Tensor) -> Tensor:
+    return (decibels * (math.log(10) / 10)).exp()
+
+
 def mix(decibels: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     """Sound each clip together with another of the batch, and blend their targets (batch, classes).
 
@@ -117,7 +161,7 @@ def mix(decibels: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor
     weight = torch.distributions.Beta(alpha, alpha).sample((len(decibels),)).to(decibels.device)
     weight = torch.maximum(weight, 1 - weight)
     other = torch.randperm(len(decibels), device=decibels.device)
-    power = (decibels * (math.log(10) / 10)).exp()
+    power = _power(decibels)
     level = power.mean(dim=(1, 2), keepdim=True).clamp(min=_QUIETEST_LEVEL)
     share, other_share = weight.square()[:, None, None], (1 - weight).square()[:, None, None]
     mixed = share * power + other_share * (power * level.reciprocal())[other] * level

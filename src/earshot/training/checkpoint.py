@@ -35,8 +35,10 @@ class Checkpoint:
     front_end: FrontEndParams
 
 
-def make_model(architecture: str, classes: int, front_end: FrontEndParams, dropout: float = 0.0) -> Compact | Tutorial:
-    """A fresh network with weights from torch's global generator.
+def make_model(
+    architecture: str, classes: int, front_end: FrontEndParams, dropout: float = 0.0, knows_none: bool = False
+) -> Compact | Tutorial:
+    """A fresh network with weights from torch's global generator; only `compact` can know none of the classes.
 
     Raises:
         ParamsError: the window is too short for the network.
@@ -48,7 +50,7 @@ def make_model(architecture: str, classes: int, front_end: FrontEndParams, dropo
         )
     if architecture == "tutorial":
         return Tutorial(classes, front_end.n_mels, front_end.window_frames, dropout)
-    return Compact(classes, front_end.n_mels, dropout)
+    return Compact(classes, front_end.n_mels, dropout, knows_none)
 
 
 def save(checkpoint: Checkpoint, path: str | Path) -> None:
@@ -76,8 +78,9 @@ def load(path: str | Path) -> Checkpoint:
         document: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         classes = tuple(document["classes"])
         front_end = FrontEndParams(**document["front_end"])
-        model = make_model(document["architecture"], len(classes), front_end)
-        model.load_state_dict(document["weights"])
+        weights = document["weights"]
+        model = make_model(document["architecture"], len(classes), front_end, knows_none="none.weight" in weights)
+        model.load_state_dict(weights)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} not found: run `dvc repro train` first") from error
     except Exception as error:  # torch.load raises whatever the damaged bytes provoke

@@ -5,6 +5,8 @@ from typing import Literal
 
 from earshot.params import ParamsError
 
+FEWEST_STEPS = 600  # of the compact network's training, however few clips there are
+
 
 @dataclass(frozen=True)
 class AugmentParams:
@@ -18,6 +20,7 @@ class AugmentParams:
         mel_shift: clips move up or down by at most this many mel bands.
         gain_db: clips become louder or softer by at most this much.
         stretch_probability: share of clips of which a stretch is kept and the rest silenced.
+        ambience_probability: share of clips that are put into the steady noise of a place.
         style_alpha: as `mixup_alpha`, for mixing the band statistics of two clips (Freq-MixStyle); 0 is none.
         style_probability: share of batches in which they are mixed.
         time_mask_frames: widest band of frames masked (SpecAugment, Park et al. 2019).
@@ -34,6 +37,7 @@ class AugmentParams:
     mel_shift: int = 2
     gain_db: float = 20.0
     stretch_probability: float = 0.3
+    ambience_probability: float = 0.5
     style_alpha: float = 0.4
     style_probability: float = 0.5
     time_mask_frames: int = 24
@@ -43,7 +47,8 @@ class AugmentParams:
     crop_until: float = 0.75
 
     def __post_init__(self) -> None:
-        for name in ("mixup_probability", "mixup_off_last", "stretch_probability", "style_probability", "crop_until"):
+        shares = ("mixup_probability", "mixup_off_last", "stretch_probability", "ambience_probability")
+        for name in (*shares, "style_probability", "crop_until"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParamsError(f"train.augment.{name} must be within 0 to 1, not {getattr(self, name):g}")
         not_negative = ("mixup_alpha", "mel_shift", "gain_db", "style_alpha", "time_mask_frames", "mel_mask_bands")
@@ -58,15 +63,15 @@ class TrainParams:
 
     Attributes:
         model: `compact` is the residual CNN that is meant to be used; `tutorial` the plain one it is compared with.
-        epochs: passes over the training clips; compact 60, tutorial 15.
+        epochs: passes over the training clips; compact 60, or as many as make `FEWEST_STEPS`, tutorial 15.
         batch_size: clips a step; compact 64, tutorial 16.
         learning_rate: highest learning rate; compact 3e-3 (AdamW, one-cycle), tutorial 1e-3 (Adam, constant).
         label_smoothing: compact 0.1, tutorial 0.
         dropout: before the last layer; compact 0.2, tutorial 0.3.
         weight_decay: AdamW's; compact 1e-2, tutorial none.
         device: `auto` takes cuda, then mps, then cpu.
-        auxiliary: `auto` trains compact on synthesised clips beside a real data set's own, where the embedded set has
-            all of its classes; `never` does not.
+        auxiliary: `auto` trains compact on synthesised clips beside the data set's own: on unrelated sounds, and on
+            its classes where it is a real one and the embedded set has all of them; `never` does not.
         augment: changes made to training clips; only compact uses them.
     """
 
@@ -91,14 +96,20 @@ class TrainParams:
             if value is not None and not 0 <= value < 1:
                 raise ParamsError(f"train.{name} must be at least 0 and below 1, not {value}")
 
-    def hears_auxiliary(self, dataset: str) -> bool:
-        """Whether synthesised clips are to be trained on beside those of `dataset`; the embedded set has no others."""
-        return self.auxiliary == "auto" and self.model == "compact" and dataset != "synthetic"
+    @property
+    def hears_auxiliary(self) -> bool:
+        """Whether synthesised clips are to be trained on beside those of the data set."""
+        return self.auxiliary == "auto" and self.model == "compact"
 
-    def resolved(self) -> "Recipe":
-        """Fill what is null from the network's own recipe."""
-        given = {name: getattr(self, name) for name in _OWN_RECIPE[self.model].__dataclass_fields__}
-        return replace(_OWN_RECIPE[self.model], **{name: value for name, value in given.items() if value is not None})
+    def resolved(self, clips: int) -> "Recipe":
+        """Fill what is null from the network's own recipe for so many training clips."""
+        own = _OWN_RECIPE[self.model]
+        given = {name: getattr(self, name) for name in own.__dataclass_fields__}
+        recipe = replace(own, **{name: value for name, value in given.items() if value is not None})
+        if self.epochs is None and self.model == "compact":
+            steps = max(1, round(clips / recipe.batch_size))
+            recipe = replace(recipe, epochs=max(recipe.epochs, -(-FEWEST_STEPS // steps)))
+        return recipe
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from earshot.training.config import Recipe, TrainParams
 from earshot.training.models import Compact, Tutorial
 from earshot.training.predict import predict_logits
 
+UNRELATED_SHARE = 0.25  # of the clips of the classes, those of the data set and synthesised ones
 HISTORY_COLUMNS = ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
 
 
@@ -38,14 +39,28 @@ class TrainingError(EarshotError):
 
 @dataclass(frozen=True)
 class Clips:
-    """Features (clips, n_mels, frames) float16 in decibels, and class numbers (clips,)."""
+    """Features (clips, n_mels, frames) float16 in decibels, and class numbers (clips,).
+
+    The number after the last class's stands for none of them: clips of anything else, to train on.
+    """
 
     features: np.ndarray
     labels: np.ndarray
 
-    def with_others(self, others: "Clips") -> "Clips":
-        """These clips, then the others."""
-        return Clips(np.concatenate([self.features, others.features]), np.concatenate([self.labels, others.labels]))
+    def beside(self, others: "Clips", classes: int) -> "Clips":
+        """These clips, then the others, but of those of none of the `classes` no more than `UNRELATED_SHARE`.
+
+        More would outnumber the clips of a small set. Those kept are spread evenly over all there are.
+        """
+        unrelated = np.flatnonzero(others.labels == classes)
+        of_classes = np.flatnonzero(others.labels < classes)
+        most = round(UNRELATED_SHARE * (len(self.labels) + len(of_classes)))
+        if len(unrelated) > most:
+            unrelated = unrelated[np.arange(most) * len(unrelated) // max(most, 1)]
+        kept = np.sort(np.concatenate([of_classes, unrelated]))
+        return Clips(
+            np.concatenate([self.features, others.features[kept]]), np.concatenate([self.labels, others.labels[kept]])
+        )
 
 
 @dataclass(frozen=True)
@@ -82,9 +97,10 @@ def fit(
         TrainingError: the loss is not finite, the device is not there, or a process would have no clips.
     """
     device = _device(params.device)
-    recipe = params.resolved()
+    recipe = params.resolved(len(train.labels))
     torch.manual_seed(seed)
-    model = make_model(params.model, len(classes), front_end, recipe.dropout)
+    knows_none = bool((train.labels == len(classes)).any())
+    model = make_model(params.model, len(classes), front_end, recipe.dropout, knows_none)
     features = torch.from_numpy(np.ascontiguousarray(train.features))
     model.normalise.fit(features)
     model = model.to(device)
@@ -95,7 +111,7 @@ def fit(
     batches = _batches(len(features), recipe.batch_size)
     _check_shares(len(features), batches, recipe)
     steps = recipe.epochs * batches
-    optimizer, scheduler = _optimizer(model, params, steps)
+    optimizer, scheduler = _optimizer(model, params.model, recipe, steps)
     history: list[dict[str, float]] = []
     best: dict[str, Any] = {}
     state = parallel.from_first(partial(_load_state, state_path))
@@ -143,7 +159,8 @@ def fit(
                 f"the loss is not finite in epoch {epoch}: lower train.learning_rate (now {recipe.learning_rate:g})"
             )
         history.append(row)
-        if epoch == recipe.epochs if keep == "last" or val is None else _better(row, best, params):
+        settled = epoch >= _first_settled_epoch(params, recipe.epochs)
+        if epoch == recipe.epochs if keep == "last" or val is None else settled and _better(row, best):
             weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
             best = {**row, "weights": weights}
         shown = {"loss": f"{row['train_loss']:.3f}"}
@@ -153,25 +170,22 @@ def fit(
         if parallel.is_first():
             _save_state(state_path, model, optimizer, scheduler, history, best)
 
-    final = make_model(params.model, len(classes), front_end)
+    final = make_model(params.model, len(classes), front_end, knows_none=knows_none)
     final.load_state_dict(best["weights"])
     return Trained(Checkpoint(final.eval(), params.model, classes, front_end), int(best["epoch"]), history)
 
 
-def _better(row: dict[str, float], best: dict[str, Any], params: TrainParams) -> bool:
-    if row["epoch"] < _first_settled_epoch(params):
-        return False
+def _better(row: dict[str, float], best: dict[str, Any]) -> bool:
     return not best or (row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"])
 
 
-def _first_settled_epoch(params: TrainParams) -> int:
+def _first_settled_epoch(params: TrainParams, epochs: int) -> int:
     """The first epoch that may be chosen.
 
     In the compact network's schedule those are the last ones, without mixup and at a learning rate near its end. Batch
     normalisation of an earlier one has seen mixed and cropped clips only, whose variance is another; such an epoch may
     do well on few validation recordings by luck.
     """
-    epochs = params.resolved().epochs
     if params.model == "tutorial":
         return 1
     return min(epochs, int(epochs * (1 - params.augment.mixup_off_last)) + 1)
@@ -202,20 +216,25 @@ def _step_loss(
 
         return tutorial_loss
 
-    augmentation = augment.Augmentation(params.augment, front_end, classes, Compact.frame_stride)
+    outputs = classes if model.none is None else classes + 1
+    augmentation = augment.Augmentation(params.augment, front_end, outputs, Compact.frame_stride)
 
     def compact_loss(decibels: Tensor, labels: Tensor, done: float) -> Tensor:
         batch, targets = augmentation(decibels, labels, done, model.normalise)
         with autocast(batch.device):
-            logits = model.logits(model.embed(batch))
+            embedding = model.embed(batch)
+            logits = model.logits(embedding)
+            if model.none is not None:
+                logits = torch.cat([logits, model.none_logits(embedding)], dim=1)
         return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
 
     return compact_loss
 
 
-def _optimizer(model: torch.nn.Module, params: TrainParams, steps: int) -> tuple[torch.optim.Optimizer, Any]:
-    recipe = params.resolved()
-    if params.model == "tutorial":
+def _optimizer(
+    model: torch.nn.Module, architecture: str, recipe: Recipe, steps: int
+) -> tuple[torch.optim.Optimizer, Any]:
+    if architecture == "tutorial":
         return torch.optim.Adam(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay), None
     optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     # One-cycle's phases must each hold a step.

@@ -67,11 +67,14 @@ class Compact(nn.Module):
     it is: INT8 then leaves it in float, where scores that thresholds are set on keep their resolution. Plain 3x3
     convolutions in multiples of 16 channels and average pools quantise to INT8 without loss; depthwise convolutions
     and squeeze-and-excitation do not.
+
+    With `knows_none` it has one logit more, for none of the classes, which a softmax over all of them weighs against
+    the others (`none_logits`). It is apart from `logits`, which say which class it is if it is one.
     """
 
     frame_stride = 8  # input frames for each vector of frame_logits
 
-    def __init__(self, classes: int, n_mels: int, dropout: float) -> None:
+    def __init__(self, classes: int, n_mels: int, dropout: float, knows_none: bool = False) -> None:
         super().__init__()
         self.normalise = Normalise(n_mels)
         self.relax = RelaxedInstanceNorm()
@@ -80,6 +83,7 @@ class Compact(nn.Module):
         self.blocks = nn.Sequential(Residual(16, 32, "between"), Residual(32, 64, "after"), Residual(64, 128, "none"))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(128, classes)
+        self.none = nn.Linear(128, 1) if knows_none else None
 
     def forward(self, decibels: Tensor) -> Tensor:
         """Logits, shape (batch, classes)."""
@@ -99,8 +103,16 @@ class Compact(nn.Module):
 
     def frame_logits(self, embedding: Tensor) -> Tensor:
         """Logits over time, shape (batch, classes, frames // 8)."""
-        # Weights on the left: one product for each clip, for the same reason.
-        return self.head.weight @ embedding + self.head.bias[:, None]
+        return _over_time(self.head, embedding)
+
+    def none_logits(self, embedding: Tensor) -> Tensor:
+        """The logit of none of the classes, shape (batch, 1): as `logits`."""
+        return self.frame_none_logits(embedding.mean(dim=2, keepdim=True)).squeeze(2)
+
+    def frame_none_logits(self, embedding: Tensor) -> Tensor:
+        """The same over time, shape (batch, 1, frames // 8): as `frame_logits`."""
+        assert self.none is not None
+        return _over_time(self.none, embedding)
 
 
 class Tutorial(nn.Module):
@@ -128,6 +140,11 @@ class Tutorial(nn.Module):
     def logits(self, normalised: Tensor) -> Tensor:
         """Logits from *normalised* input."""
         return self.head(self.dropout(self.features(normalised[:, None])))
+
+
+def _over_time(layer: nn.Linear, embedding: Tensor) -> Tensor:
+    # Weights on the left: one product for each clip, so that a clip has the same bits alone and in any batch.
+    return layer.weight @ embedding + layer.bias[:, None]
 
 
 def _conv(channels_in: int, channels_out: int, size: int) -> nn.Sequential:

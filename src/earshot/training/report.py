@@ -5,8 +5,11 @@ from typing import Any
 from earshot.training.loop import Trained
 
 
-def summarise(result: Trained, dataset: str, split: dict[str, Any], auxiliary_clips: int = 0) -> dict[str, Any]:
-    """Figures of the chosen epoch, and the size of what was trained. Losses are in nats."""
+def summarise(result: Trained, dataset: str, split: dict[str, Any], auxiliary_clips: dict[str, int]) -> dict[str, Any]:
+    """Figures of the chosen epoch, and the size of what was trained. Losses are in nats.
+
+    `auxiliary_clips` as `earshot.training.validated.Fitted`.
+    """
     best = result.history[result.best_epoch - 1]
     return {
         "dataset": dataset,
@@ -14,7 +17,8 @@ def summarise(result: Trained, dataset: str, split: dict[str, Any], auxiliary_cl
         "split": split["strategy"],
         "parameters": sum(weights.numel() for weights in result.checkpoint.model.parameters()),
         "train_clips": split["train"]["clips"],
-        "auxiliary_clips": auxiliary_clips,
+        "auxiliary_clips": auxiliary_clips["classes"],
+        "unrelated_clips": auxiliary_clips["unrelated"],
         "val_clips": split["val"]["clips"],
         "epochs": len(result.history),
         "best_epoch": result.best_epoch,

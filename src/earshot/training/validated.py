@@ -7,7 +7,7 @@ same number of epochs. Temperature, thresholds and the gate's verdict come from 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,13 @@ class Fitted:
     """The network to use, and where there is no val part its judges, one for each inner fold.
 
     With judges, validation figures in `trained.history` are theirs: means over inner folds, weighted by clips.
+    `auxiliary_clips` says on how many the network was trained beside the data set's own: of its `classes`, and
+    `unrelated` ones.
     """
 
     trained: Trained
     judges: list[Checkpoint]
+    auxiliary_clips: dict[str, int]
 
 
 def fit_parts(
@@ -55,15 +58,21 @@ def fit_parts(
     """
     folds = parts.validations
     train = _clips(parts.part("train"))
+    heard = train if auxiliary is None else train.beside(Clips(*auxiliary), len(parts.classes))
+    others = heard.labels[len(train.labels) :]
+    unrelated = int((others == len(parts.classes)).sum())
+    auxiliary_clips = {"classes": len(others) - unrelated, "unrelated": unrelated}
+    # As many for each: what judges say is said of the network that is kept. The others count as clips.
+    params = replace(params, epochs=params.resolved(len(heard.labels)).epochs)
 
     def run(clips: Clips, held: Clips | None, name: str, **how: Any) -> Trained:
         path = parallel.from_first(partial(state_path, name))
         if auxiliary is not None:
-            clips = clips.with_others(Clips(*auxiliary))
+            clips = clips.beside(Clips(*auxiliary), len(parts.classes))
         return fit(clips, held, parts.classes, front_end, params, seed, path, progress, **how)
 
     if parts.inner is None:
-        return Fitted(run(train, _clips(folds[0].held), "state"), judges=[])
+        return Fitted(run(train, _clips(folds[0].held), "state"), [], auxiliary_clips)
     judges = [
         run(
             _clips(fold.train),
@@ -82,7 +91,7 @@ def fit_parts(
         means = {name: float(np.average([one[name] for one in judged], weights=weights)) for name in _JUDGED}
         history.append({name: (row | means)[name] for name in HISTORY_COLUMNS})
     kept = Trained(trained.checkpoint, trained.best_epoch, history)
-    return Fitted(kept, [judge.checkpoint for judge in judges])
+    return Fitted(kept, [judge.checkpoint for judge in judges], auxiliary_clips)
 
 
 def _clips(part: Part) -> Clips:

@@ -1,7 +1,8 @@
 """The embedded data set: UrbanSound8K's ten classes, synthesised from their physics in UrbanSound8K's layout.
 
-`plan` draws the recordings, `machines`, `signalling`, `voices` and `music` make the sound, `scene` puts it into a
-place before a microphone, `formats` writes it. Nothing is downloaded and nothing is sampled from real recordings.
+`plan` draws the recordings, `machines`, `signalling`, `voices` and `music` make the sound, `unrelated` what is none of
+the classes, `scene` puts it into a place before a microphone, `formats` writes it. Nothing is downloaded and nothing is
+sampled from real recordings.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import soxr
 
 from earshot.datasets.synthetic import formats, plan, signals
-from earshot.datasets.synthetic.plan import Recording, draw
+from earshot.datasets.synthetic.plan import Recording, draw, draw_unrelated
 from earshot.datasets.synthetic.scene import render
 from earshot.files import write_csv
 from earshot.progress import progress
@@ -25,7 +26,7 @@ CITATION = "Synthesised by earshot.datasets.synthetic in the layout of UrbanSoun
 URL = ""
 COLUMNS = ["slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class"]
 
-__all__ = ["CITATION", "LICENCE", "NAME", "TITLE", "URL", "draw", "prepare"]
+__all__ = ["CITATION", "LICENCE", "NAME", "TITLE", "URL", "draw", "draw_unrelated", "prepare"]
 _STREAM = 2  # see plan._STREAM
 
 
@@ -39,7 +40,7 @@ def prepare(
     Args:
         root: an existing directory; the caller makes it atomic.
         seed: non-negative.
-        recordings: a part of `draw(seed)` to write instead of all.
+        recordings: to write instead of all of `draw(seed)`: a part of them, of `draw_unrelated(seed)`, or of both.
         workers: processes; one for each processor by default.
     """
     recordings = draw(seed) if recordings is None else recordings

@@ -44,6 +44,30 @@ CLASSES: dict[str, ClassPlan] = {
     "siren": ClassPlan(4, 150, 0.99, 0.9, 0.2, 0.5),
     "street_music": ClassPlan(4, 150, 0.99, 0.9, 0.2, 0.28),
 }
+# What is none of them (`unrelated`): families of sounds, most of all nothing. In no data set, and trained on alone.
+UNRELATED: dict[str, ClassPlan] = {
+    "nothing": ClassPlan(4, 120, 0.8, 0.4, 0.6, 0.5),
+    "steady_noise": ClassPlan(2, 60, 0.8, 0.4, 0.6, 0.5),
+} | {
+    family: ClassPlan(1, 30, 0.6, 0.0, 0.7, 0.25)
+    for family in (
+        "tones",
+        "beeps",
+        "whistles",
+        "birds",
+        "insects",
+        "water",
+        "knocks",
+        "ringing",
+        "clatter",
+        "clapping",
+        "speech",
+        "cries",
+        "rasping",
+        "passing",
+        "thunder",
+    )
+}
 # Storage is dealt out without looking at the class: shares of recordings.
 CODECS = {
     ("WAV", "PCM_16"): 0.38,
@@ -69,7 +93,9 @@ RATES_HZ = {
     8000: 0.05,
 }
 CHANNELS = {1: 0.7, 2: 0.3}
-_STREAM = 1  # generators are seeded [seed, 1] here and [seed, 2, index] for sound; a trailing 0 would not tell apart
+# Generators are seeded [seed, 1] here, or [seed, 3], and [seed, 2, index] for sound; a trailing 0 would not tell apart.
+_STREAM, _UNRELATED_STREAM = 1, 3
+_UNRELATED_INDEX = 10_000  # the first, above those of all classes
 
 
 @dataclass(frozen=True)
@@ -94,8 +120,8 @@ class Recording:
 
     @property
     def class_id(self) -> int:
-        """Number of the class: its place in the alphabet, as in UrbanSound8K."""
-        return list(CLASSES).index(self.label)
+        """Number of the class: its place in the alphabet, as in UrbanSound8K; unrelated sounds follow."""
+        return [*CLASSES, *UNRELATED].index(self.label)
 
     def file_name(self, number: int) -> str:
         """Name of slice `number`: <fsID>-<classID>-<occurrence>-<slice>."""
@@ -108,19 +134,30 @@ class Recording:
 
 def draw(seed: int) -> list[Recording]:
     """The recordings of the data set made from `seed`, by class and fold."""
-    rng = np.random.default_rng([seed, _STREAM])
-    total = FOLDS * sum(plan.recordings for plan in CLASSES.values())
+    return _draw(np.random.default_rng([seed, _STREAM]), CLASSES, np.arange(10_000, 250_000), first_index=0)
+
+
+def draw_unrelated(seed: int) -> list[Recording]:
+    """Recordings of what is none of the classes, by family and fold."""
+    rng = np.random.default_rng([seed, _UNRELATED_STREAM])
+    return _draw(rng, UNRELATED, np.arange(250_000, 500_000), _UNRELATED_INDEX)
+
+
+def _draw(
+    rng: np.random.Generator, plans: dict[str, ClassPlan], fs_ids: np.ndarray, first_index: int
+) -> list[Recording]:
+    total = FOLDS * sum(plan.recordings for plan in plans.values())
     codecs, rates, channels = (_deal(rng, shares, total) for shares in (CODECS, RATES_HZ, CHANNELS))
-    fs_ids = rng.choice(np.arange(10_000, 250_000), total, replace=False)
+    fs_ids = rng.choice(fs_ids, total, replace=False)
     recordings: list[Recording] = []
-    for label, plan in CLASSES.items():
+    for label, plan in plans.items():
         for fold in range(1, FOLDS + 1):
             for count in _heavy_tailed(rng, plan.recordings, plan.clips // FOLDS):
-                index = len(recordings)
-                form = _form(codecs[index], rates[index], channels[index])
+                i = len(recordings)
+                form = _form(codecs[i], rates[i], channels[i])
                 salience = 2 if rng.uniform() < plan.background else 1
                 slices = _slices(rng, plan, form, int(count))
-                recordings.append(Recording(index, int(fs_ids[index]), label, fold, salience, form, slices))
+                recordings.append(Recording(first_index + i, int(fs_ids[i]), label, fold, salience, form, slices))
     return recordings
 
 

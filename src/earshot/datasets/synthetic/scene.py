@@ -25,6 +25,7 @@ from earshot.datasets.synthetic.signals import (
     unit_rms,
     wander,
 )
+from earshot.datasets.synthetic.unrelated import UNRELATED
 from earshot.datasets.synthetic.voices import children_playing, dog_bark
 
 Source = Callable[[np.random.Generator, int, Windows], Signal]
@@ -50,17 +51,19 @@ def render(
 ) -> Signal:
     """One recording of `label`: (samples, channels) at 44.1 kHz, within [-1, 1].
 
+    No class is heard beside an unrelated sound.
+
     Args:
         rng: the recording's own generator.
-        label: one of SOURCES.
+        label: one of SOURCES, or of the unrelated sounds.
         salience: 1, heard in the foreground; 2, in the background.
         channels: 1 or 2.
         duration_s: length of the recording.
         windows: slices that will be cut from it; a sound that comes and goes is heard in each.
     """
     samples = int(np.ceil(duration_s * RATE_HZ))
-    dry = _at_level(SOURCES[label](rng, samples, windows))
-    if rng.uniform() < BYSTANDER_CHANCE:
+    dry = _at_level((SOURCES | UNRELATED)[label](rng, samples, windows))
+    if label in SOURCES and rng.uniform() < BYSTANDER_CHANCE:
         other = str(rng.choice([name for name in SOURCES if name != label]))
         dry_other = _at_level(SOURCES[other](rng, samples, [])) * 10 ** (-rng.uniform(16, 30) / 20)
     else:

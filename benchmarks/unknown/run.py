@@ -1,0 +1,129 @@
+"""What the released file would make of sounds outside its classes: every class left out in turn.
+
+    python benchmarks/unknown/run.py --data DIR --fold 1 --json benchmarks/unknown/result.json
+
+With one fold to test on, a network is trained without the classes that are left out (nor their synthesised clips), and
+becomes an INT8 file with its threshold as the pipeline makes it, from a quarter of the training recordings. The file is
+asked about test clips of its own classes, about the clips of those left out (near unknown sounds), and about generated
+ambience, noise and tones (far ones), which neither training nor threshold had a part in. Goes on where it stopped: the
+answers of every training are kept under .earshot/unknown, until the code of training changes.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import trainings
+from earshot.datasets.auxiliary import open_auxiliary
+from earshot.datasets.cache import open_cache
+from earshot.datasets.parts import load_parts
+from earshot.datasets.split import SplitParams
+from earshot.deployment.candidate import make_candidate
+from earshot.deployment.config import INT8, GateParams, QuantizationParams
+from earshot.evaluation import outside
+from earshot.evaluation.bootstrap import paired_accuracy_difference
+from earshot.evaluation.unknown import UnknownParams
+from earshot.files import write_json
+from earshot.inference.model import Model
+from earshot.training.config import TrainParams
+from earshot.training.validated import fit_parts
+
+WORK = trainings.kept("unknown")
+VAL_FRACTION = 0.25
+
+
+def main() -> None:
+    """Train what is not there yet, then judge each file and all of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a copy of UrbanSound8K, whole or partial")
+    parser.add_argument("--fold", type=int, required=True, help="test fold")
+    parser.add_argument("--at-once", type=int, default=2, help="classes left out at a time (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the trainings (default: %(default)s)")
+    parser.add_argument("--workers", type=int, help="processes, of a thread each (default: one a core)")
+    parser.add_argument("--json", type=Path, required=True, help="file for the results")
+    arguments = parser.parse_args()
+    cache = trainings.features(arguments.data, WORK / "features")
+    classes = sorted(set(open_cache(cache)[1]["label"]))
+    step = -(-len(classes) // arguments.at_once)  # neighbours in the alphabet are no relatives, nor are these
+    turns = [tuple(classes[i::step]) for i in range(step)]
+    for left_out in turns:
+        trainings.auxiliary(cache, left_out)
+    paths = [WORK / f"without-{'-'.join(left_out)}-fold{arguments.fold}-{arguments.seed}.npz" for left_out in turns]
+    jobs = [
+        (path, partial(_answers, cache, arguments.fold, left_out, arguments.seed))
+        for path, left_out in zip(paths, turns, strict=True)
+    ]
+    trainings.run(jobs, arguments.workers)
+    results = {"test_fold": arguments.fold, "seed": arguments.seed, **_judge([np.load(path) for path in paths])}
+    write_json(arguments.json, results)
+    print(json.dumps(results, indent=2))
+
+
+def _answers(cache: Path, fold: int, left_out: tuple[str, ...], seed: int) -> dict[str, np.ndarray]:
+    split = SplitParams(test_folds=(fold,), val_fraction=VAL_FRACTION, unknown_classes=left_out)
+    parts = load_parts(split, trainings.SPLIT_SEED, cache)
+    state = WORK / f"state-{'-'.join(left_out)}-fold{fold}-{seed}"
+    state.mkdir(parents=True, exist_ok=True)
+    others = open_auxiliary(parts.classes, trainings.auxiliary(cache, left_out))
+    fitted = fit_parts(
+        parts, trainings.FRONT_END, TrainParams(), seed, lambda name: state / f"{name}.pt", False, auxiliary=others
+    )
+    settings = QuantizationParams(), GateParams(), UnknownParams()
+    made = make_candidate(fitted.trained.checkpoint, fitted.judges, parts, trainings.PLAIN, *settings, 10, seed)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / INT8
+        path.write_bytes(made.int8)
+        model = Model(path)
+    test, near = parts.part("test"), parts.part("unknown")
+    far = outside.far_sounds(model.log_mel, seed)
+    said = {"line": np.array(model.card.unknown_threshold), "labels": test.labels}
+    said |= {"near_labels": near.clips["label"].to_numpy(dtype=str), "far": np.repeat(list(far), outside.FAR_WINDOWS)}
+    sounds = {
+        "test": (test.features, test.clips["recording"].to_numpy(dtype=str)),
+        "near": (near.features, near.clips["recording"].to_numpy(dtype=str)),
+        "far": (np.concatenate(list(far.values())), np.arange(len(far) * outside.FAR_WINDOWS).astype(str)),
+    }
+    for name, (features, recordings) in sounds.items():
+        heard = outside.hear(model, features, recordings)
+        said |= {f"{name}_{key}": value for key, value in vars(heard).items()}
+    return said
+
+
+def _judge(turns: list[Any]) -> dict[str, Any]:
+    """Figures of the classes' own clips, turn by turn, and of all families of all turns."""
+    rows: dict[str, list[dict[str, Any]]] = {"near": [], "far": []}
+    pairs: dict[str, list[tuple[outside.Heard, outside.Heard]]] = {"near": [], "far": []}
+    of_known, costs = [], []
+    for number, said in enumerate(turns):
+        test, near, far = (
+            outside.Heard(*(said[f"{name}_{key}"] for key in ("probabilities", "known", "recordings")))
+            for name in ("test", "near", "far")
+        )
+        line, labels = float(said["line"]), said["labels"]
+        of_known.append(outside.known_figures(test, labels, line))
+        right = test.probabilities.argmax(axis=1) == labels
+        costs.append((right & (test.known >= line), right, test.recordings, labels + 100 * number))
+        for where, heard, names in (("near", near, said["near_labels"]), ("far", far, said["far"])):
+            for name in np.unique(names).tolist():
+                family = heard.rows(names == name)
+                rows[where].append(outside.family_row(name, where == "near", test, family, line))
+                pairs[where].append((test, family))
+    cost, low, high = paired_accuracy_difference(*(np.concatenate(parts) for parts in zip(*costs, strict=True)))
+    return {
+        "known": of_known,
+        "accuracy_change_points": round(100 * cost, 2),
+        "accuracy_change_interval": [round(100 * low, 2), round(100 * high, 2)],
+        **{where: outside.side(rows[where], pairs[where]) for where in rows},
+        "families": rows["near"] + rows["far"],
+    }
+
+
+if __name__ == "__main__":
+    main()

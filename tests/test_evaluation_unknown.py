@@ -1,0 +1,271 @@
+"""Sounds of no class: where the line is drawn and how well it parts them, against scikit-learn, SciPy and counting."""
+
+import numpy as np
+import pytest
+import scipy.special
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from earshot.evaluation import outside
+from earshot.evaluation.answers import Answers
+from earshot.evaluation.outside import COLUMNS, FAR_WINDOWS, Heard, auroc_gain, far_sounds, figures
+from earshot.evaluation.unknown import UnknownParams, threshold
+from earshot.features import FrontEndParams, LogMel
+from earshot.inference.model import Model
+from earshot.inference.scores import known
+from earshot.params import ParamsError, build
+
+FRONT_END = FrontEndParams(window_s=0.5)
+
+
+# ---- the score
+
+
+def test_the_score_is_the_surest_class_with_none_of_them_as_one_more():
+    random = np.random.default_rng(0)
+    logits, of_none = random.normal(0, 3, (50, 4)), random.normal(0, 3, (50, 1))
+    expected = scipy.special.softmax(np.hstack([logits, of_none]) / 1.7, axis=1)[:, :4].max(axis=1)
+    assert known(logits, of_none, 1.7) == pytest.approx(expected, abs=1e-12)
+    without = scipy.special.softmax(logits / 1.7, axis=1).max(axis=1)
+    assert known(logits, None, 1.7) == pytest.approx(without, abs=1e-12)
+    assert (expected < without).all()
+    labels, recordings = np.zeros(50, int), np.arange(50).astype(str)
+    assert np.array_equal(Answers(logits, 1.7, labels, recordings, of_none).known, known(logits, of_none, 1.7))
+    assert np.array_equal(Answers(logits, 1.7, labels, recordings).known, known(logits, None, 1.7))
+
+
+# ---- the line
+
+
+STEPS = np.arange(10**6 + 1) / 10**6  # every threshold of six digits
+# Those whose product with 10**6 is rounded to less, and those just above a score whose product is rounded up to theirs.
+LESS = STEPS[np.floor(STEPS * 10**6) < np.arange(10**6 + 1)]
+MORE = STEPS[1:][np.floor(np.nextafter(STEPS[1:], 0) * 10**6) >= np.arange(1, 10**6 + 1)]
+KINDS = {
+    "any": lambda random, clips: random.beta(4, 1, clips),
+    "often equal": lambda random, clips: random.choice([0.3, 0.57, 0.9, 1.0], clips),
+    "at a step": lambda random, clips: random.choice(LESS, clips),
+    "just below one": lambda random, clips: np.nextafter(random.choice(MORE, clips), 0),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0.0, 0.005, 0.07, 0.29])
+def test_the_line_is_the_highest_that_costs_no_more_than_allowed(kind, share):
+    random = np.random.default_rng(1)
+    for clips in (10, 100, 200, 393):
+        of_clips, right = KINDS[kind](random, clips), random.uniform(size=clips) < 0.8
+        lost = np.searchsorted(np.sort(of_clips[right]), STEPS)  # right answers below each threshold
+        expected = STEPS[lost / clips <= share].max()
+        found = threshold(of_clips, right, share)
+        assert found == expected
+        assert (right & (of_clips < found)).sum() / clips <= share
+
+
+def test_the_service_loses_what_the_line_allows_and_no_more():
+    # Ten clips, of which two are wrong; a fifth of all may be lost. The two least sure right ones are.
+    of_clips = np.array([0.1, 0.95, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    right = np.array([False, False, True, True, True, True, True, True, True, True])
+    line = threshold(of_clips, right, 0.2)
+    assert line == 0.4
+    assert (of_clips < line).tolist() == [True, False, True, True] + [False] * 6
+    assert threshold(of_clips, right, 0.0) == 0.2
+
+
+def test_without_right_answers_to_keep_nothing_is_called_unknown():
+    of_clips = np.array([0.5, 0.6, 0.7])
+    assert threshold(of_clips, np.zeros(3, bool), 0.005) == 0
+    assert threshold(of_clips, np.array([True, False, False]), 0.5) == 0
+
+
+@pytest.mark.parametrize("with_none", [True, False])
+def test_a_network_without_a_logit_for_none_has_a_line_too(with_none):
+    random = np.random.default_rng(2)
+    labels = random.integers(0, 3, 300)
+    logits = random.normal(0, 1, (300, 3)) + 3 * np.eye(3)[labels]
+    score = known(logits, random.normal(0, 1, (300, 1)) if with_none else None, 1.0)
+    right = logits.argmax(axis=1) == labels
+    line = threshold(score, right, 0.01)
+    assert 0 < line < 1
+    assert (right & (score < line)).sum() == 3
+
+
+def test_parameters_are_checked():
+    assert build(UnknownParams, {}).max_accuracy_loss == 0.005
+    assert build(UnknownParams, {"max_accuracy_loss": 0}).max_accuracy_loss == 0
+    for values in ({"max_accuracy_loss": 1.0}, {"max_accuracy_loss": -0.1}, {"max_loss": 0.1}):
+        with pytest.raises(ParamsError, match="max_"):
+            build(UnknownParams, values, "params.yaml: unknown")
+
+
+# ---- figures
+
+
+def heard(random: np.random.Generator, clips: int, sure: float, softmax: float, each: int = 3) -> Heard:
+    """`each` clips a recording; higher `sure` and `softmax` raise the two scores."""
+    top = scipy.special.expit(random.normal(softmax, 1, clips)) / 2 + 0.5
+    names = np.array([f"r{i // each}" for i in range(clips)])
+    return Heard(np.stack([top, 1 - top], axis=1), scipy.special.expit(random.normal(sure, 1, clips)), names)
+
+
+def areas(classes: Heard, others: Heard, of_classes=slice(None), of_others=slice(None)) -> tuple[float, float]:
+    """AUROC of both scores by scikit-learn, in points."""
+    sides = (len(classes.known[of_classes]), len(others.known[of_others]))
+    truth = np.repeat([1, 0], sides)
+    return tuple(
+        100 * roc_auc_score(truth, np.concatenate([one[of_classes], other[of_others]]))
+        for one, other in ((classes.known, others.known), (classes.max_softmax, others.max_softmax))
+    )
+
+
+@pytest.mark.parametrize(("sure", "softmax", "sign"), [(3.0, 0.5, 1), (0.5, 3.0, -1)])
+def test_the_gain_is_the_mean_difference_of_both_areas(sure, softmax, sign):
+    random = np.random.default_rng(3)
+    classes = heard(random, 150, sure, softmax)
+    families = [heard(random, clips, 0, 0) for clips in (40, 90)]
+    found = auroc_gain([(classes, others) for others in families])
+    differences = [one - other for one, other in (areas(classes, others) for others in families)]
+    assert found["points"] == pytest.approx(np.mean(differences), abs=0.006)
+    assert sign * found["points"] > 5
+    low, high = found["interval"]
+    assert low < found["points"] < high
+    assert sign * (low if sign > 0 else high) > 0
+
+
+def test_the_interval_is_that_of_recordings_drawn_anew():
+    random = np.random.default_rng(4)
+    classes, others = heard(random, 90, 2.0, 1.0), heard(random, 60, 0, 0)
+    found = auroc_gain([(classes, others)], resamples=2000)["interval"]
+
+    def drawn(side: Heard) -> np.ndarray:
+        rows = [np.flatnonzero(side.recordings == name) for name in np.unique(side.recordings)]
+        return np.concatenate([rows[i] for i in random.integers(len(rows), size=len(rows))])
+
+    gains = [np.subtract(*areas(classes, others, drawn(classes), drawn(others))) for _ in range(1000)]
+    assert found == pytest.approx(np.quantile(gains, [0.025, 0.975]), abs=1.2)
+    # As one recording a side they can only be drawn as they are.
+    alone = [Heard(side.probabilities, side.known, np.full(len(side.known), "r")) for side in (classes, others)]
+    same = auroc_gain([tuple(alone)])
+    assert same["interval"] == [same["points"]] * 2
+
+
+def test_equal_scores_gain_nothing():
+    random = np.random.default_rng(5)
+    sides = [heard(random, 60, 1, 1), heard(random, 60, 0, 0)]
+    equal = tuple(Heard(side.probabilities, side.max_softmax, side.recordings) for side in sides)
+    assert auroc_gain([equal]) == {"points": 0.0, "interval": [0.0, 0.0]}
+
+
+def test_the_false_positive_rate_is_that_of_the_curve():
+    random = np.random.default_rng(6)
+    for clips in range(80, 101):
+        classes, others = random.normal(1, 1, clips), random.normal(0, 1, 230)
+        truth = np.repeat([1, 0], (clips, 230))
+        false, true, _ = roc_curve(truth, np.concatenate([classes, others]), drop_intermediate=False)
+        assert outside.false_positive_rate(classes, others) == pytest.approx(false[true >= 0.95].min(), abs=1e-12)
+
+
+@pytest.fixture(scope="module")
+def told() -> tuple:
+    random = np.random.default_rng(7)
+    classes, near, far = heard(random, 100, 2, 2), heard(random, 50, 0.5, 0.5, each=5), heard(random, 60, -1, 0)
+    labels, names = random.integers(0, 2, 100), np.repeat(["owl", "crow"], [20, 30])
+    return classes, labels, near, names, {"noise": far, "tones": near}, 0.6
+
+
+def test_every_family_has_a_row_and_the_headline_their_means(told):
+    classes, _, near, names, far, line = told
+    found, rows = figures(*told)
+    assert [list(row) for row in rows] == [COLUMNS] * 4
+    assert [(row["family"], row["near"], row["clips"], row["recordings"]) for row in rows] == [
+        ("crow", True, 30, 6),
+        ("owl", True, 20, 4),
+        ("noise", False, 60, 20),
+        ("tones", False, 50, 10),
+    ]
+    families = [near.rows(names == "crow"), near.rows(names == "owl"), *far.values()]
+    for row, others in zip(rows, families, strict=True):
+        both = areas(classes, others)
+        assert (100 * row["auroc"], 100 * row["auroc_max_softmax"]) == pytest.approx(both, abs=1e-4)
+        assert row["called_unknown"] == pytest.approx(sum(others.known < line) / len(others.known), abs=1e-6)
+        rate = outside.false_positive_rate(classes.known, others.known)
+        assert row["false_positive_rate_95"] == pytest.approx(rate, abs=1e-6)
+    for name, of_side in (("near", rows[:2]), ("far", rows[2:])):
+        side = found[name]
+        for key in ("auroc", "auroc_max_softmax", "false_positive_rate_95", "called_unknown"):
+            assert side[f"{key}_mean"] == pytest.approx(np.mean([row[key] for row in of_side]), abs=1e-6)
+        assert side["auroc_worst"] == min(row["auroc"] for row in of_side)
+
+
+def test_a_known_clip_that_is_called_unknown_is_wrong(told):
+    classes, labels, line = told[0], told[1], told[5]
+    found, _ = figures(*told)
+    best = [int(row.argmax()) for row in classes.probabilities]
+    said = [None if sure < line else name for sure, name in zip(classes.known, best, strict=True)]
+    assert (found["threshold"], found["known_clips"]) == (line, 100)
+    assert found["known_called_unknown"] == said.count(None) / 100
+    assert found["accuracy"] == sum(name == label for name, label in zip(best, labels, strict=True)) / 100
+    assert found["accuracy_with_unknown"] == sum(name == label for name, label in zip(said, labels, strict=True)) / 100
+    wrong = [answer for answer, name, label in zip(said, best, labels, strict=True) if name != label]
+    assert found["wrong_called_unknown"] == pytest.approx(wrong.count(None) / len(wrong), abs=1e-6)
+    perfect, _ = figures(classes, np.array(best), *told[2:])
+    assert (perfect["accuracy"], perfect["wrong_called_unknown"]) == (1, None)
+
+
+def test_without_classes_left_out_there_are_far_sounds_alone(told):
+    classes, labels, near, names, far, line = told
+    found, rows = figures(classes, labels, near.rows(names == ""), names[:0], far, line)
+    assert "near" not in found
+    assert [row["family"] for row in rows] == list(far)
+    said = outside.summary(found)
+    assert "classes left out" not in said
+    assert f"{found['known_called_unknown']:.1%} of the classes' own test clips" in said
+    assert "classes left out" in outside.summary(figures(*told)[0])
+
+
+def test_any_number_of_clips_is_asked_about(tiny_model_path):
+    model = Model(tiny_model_path)
+    cells = np.random.default_rng(8).normal(-50, 8, (40, 64, 173)).astype(np.float16)
+    for clips in (0, 3, 40):
+        found = outside.hear(model, cells[:clips], np.arange(clips).astype(str))
+        assert (found.probabilities.shape, found.known.shape) == ((clips, 3), (clips,))
+    scores = model.scores(cells)
+    assert np.array_equal(found.probabilities, scores[:, :-1])
+    assert np.array_equal(found.known, scores[:, -1])
+
+
+# ---- generated sounds
+
+
+class Recorder:
+    """Stands for a front end: keeps the windows that it is given."""
+
+    params = FRONT_END
+
+    def __init__(self) -> None:
+        self.windows: list[np.ndarray] = []
+
+    def clip(self, window: np.ndarray) -> np.ndarray:
+        self.windows.append(window)
+        return np.zeros((FRONT_END.n_mels, FRONT_END.window_frames), np.float16)
+
+
+def test_far_sounds_are_of_every_family_at_many_levels():
+    recorder = Recorder()
+    made = far_sounds(recorder, seed=1)
+    assert set(made) == {"ambience", "noise", "tones"}
+    assert {len(windows) for windows in made.values()} == {FAR_WINDOWS}
+    levels_db = np.array([10 * np.log10(np.mean(window.astype(np.float64) ** 2)) for window in recorder.windows])
+    assert {window.shape for window in recorder.windows} == {(FRONT_END.window_samples,)}
+    for of_family in levels_db.reshape(3, FAR_WINDOWS):
+        assert (of_family.min() > -60.1, of_family.max() < -19.9, np.ptp(of_family) > 30) == (True, True, True)
+    assert len({window.tobytes() for window in recorder.windows}) == 3 * FAR_WINDOWS
+
+
+def test_far_sounds_follow_their_seed():
+    log_mel = LogMel(FRONT_END)
+    first, again, other = (far_sounds(log_mel, seed) for seed in (1, 1, 2))
+    for family, windows in first.items():
+        assert windows.shape == (FAR_WINDOWS, FRONT_END.n_mels, FRONT_END.window_frames)
+        assert windows.dtype == np.float16
+        assert np.array_equal(windows, again[family])
+        assert not np.array_equal(windows, other[family])
