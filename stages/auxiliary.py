@@ -9,7 +9,7 @@ from earshot.datasets.synthetic.auxiliary import make, make_none
 from earshot.datasets.table import read_clips
 from earshot.features import FrontEndParams
 from earshot.files import exclusive
-from earshot.training.config import TrainParams
+from earshot.training.config import TrainParams, most_unrelated
 
 
 def main() -> None:
@@ -20,7 +20,8 @@ def main() -> None:
     with exclusive("auxiliary"):
         if not train.hears_auxiliary:
             return make_none(AUXILIARY)
-        made = make(set() if dataset == synthetic.NAME else classes, front_end, seed, AUXILIARY)
+        wanted = set() if dataset == synthetic.NAME else classes
+        made = make(wanted, front_end, seed, AUXILIARY, unrelated=lambda beside: most_unrelated(len(clips) + beside))
     print(f"{sum(made.values())} synthesised clips to train on beside those of {dataset}: {made}")
 
 

@@ -52,7 +52,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "dataset": {"name": "folder", "path": "../sounds"},
     "audit": {"max_rejected_fraction": 0.1},
     "audio": {"window_s": 1.0},
-    "train": {"epochs": 12, "batch_size": 8},
+    "train": {"epochs": 48, "batch_size": 8},  # some 300 steps: half of what so few clips would be given
     "evaluation": {"bootstrap_resamples": 100},
     "quantization": {"calibration_clips": 30, "latency_runs": 10},
     # So few clips and epochs make no good network: these budgets let any honest one pass.

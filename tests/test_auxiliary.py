@@ -71,6 +71,18 @@ def test_where_a_class_is_not_shared_there_are_unrelated_sounds_alone(labels, tm
     assert set(found[1].tolist()) == {2}
 
 
+def test_about_as_many_unrelated_sounds_are_made_as_are_enough(tmp_path):
+    asked = []
+
+    def enough(clips_of_classes: int) -> int:
+        asked.append(clips_of_classes)
+        return 40
+
+    counts = make({"gun_shot"}, FRONT_END, 7, tmp_path / "made", unrelated=enough, work=tmp_path / "work")
+    assert asked == [counts["gun_shot"]] == [60]
+    assert 20 < counts[UNKNOWN] < 80
+
+
 def test_where_none_are_wanted_there_is_nothing(tmp_path):
     make_none(tmp_path / "none")
     assert list((tmp_path / "none").iterdir()) == []

@@ -42,7 +42,7 @@ def place(tmp_path_factory, tiny_model_path) -> Path:
     (place / "models" / "earshot.int8.onnx").write_bytes(tiny_model_path.read_bytes())
     soundfile.write(place / "hum.wav", tiny_model.sound("hum", 2.0), RATE)
     soundfile.write(place / "whistle.flac", tiny_model.sound("whistle", 1.5), RATE)
-    soundfile.write(place / "knocks.wav", tiny_model.sound(tiny_model.OUTSIDE, 2.0), RATE)
+    soundfile.write(place / "horn.wav", tiny_model.sound(tiny_model.OUTSIDE, 2.0), RATE)
     recording = np.zeros(30 * RATE, np.float32)
     for begin_s, label in ((5, "whistle"), (15, "hiss"), (24, "hum")):
         recording[begin_s * RATE : (begin_s + 2) * RATE] = tiny_model.sound(label, 2.0)
@@ -86,18 +86,18 @@ def test_classify_shows_one_line_a_file(place):
 
 
 def test_classify_calls_a_sound_of_no_class_unknown(place):
-    process = earshot("classify", "hum.wav", "knocks.wav", cwd=place)
+    process = earshot("classify", "hum.wav", "horn.wav", cwd=place)
     assert process.returncode == 0, process.stderr
     known, unknown = process.stdout.splitlines()
     assert known.split()[:2] == ["hum.wav", "hum"]
     assert "unknown" not in known
-    answer = json.loads(earshot("classify", "--json", "knocks.wav", cwd=place).stdout)
+    answer = json.loads(earshot("classify", "--json", "horn.wav", cwd=place).stdout)
     assert answer["predicted_class"] == "unknown"
     assert set(answer["probabilities"]) == set(tiny_model.CLASSES)
     nearest = next(iter(answer["probabilities"]))
     words = unknown.split()
     assert words[:8] == [
-        "knocks.wav",
+        "horn.wav",
         *("unknown", "(known", f"{answer['known']:.3f}),", "most", "like"),
         *(nearest, f"{answer['confidence']:.3f}"),
     ]

@@ -161,7 +161,7 @@ def test_clips_of_unknown_classes_are_tested_in_no_turn(crossed):
     project = crossed.copy("crossed-unknown")
     project.set_param("split.unknown_classes", ["hiss"])
     project.set_param("crossval.folds", [1, 2])
-    assert stages(project.dvc("repro", CROSSVAL)) == ["fold@1", "fold@2", "pool"]
+    assert stages(project.dvc("repro", CROSSVAL)) == ["auxiliary", "fold@1", "fold@2", "pool"]
     index = pd.read_csv(project.root / "data/features/index.csv")
     tested = index[index["fold"].isin([1, 2]) & (index["label"] != "hiss")]
     metrics = project.json("metrics/crossval.json")

@@ -8,7 +8,7 @@ import pytest
 
 from small_project import TIMEOUT_S, Project, alive, ran
 
-EPOCHS = 40
+EPOCHS = 80
 TRAINED = ("metrics/train.json", "metrics/history.csv", "models/checkpoint.pt")
 
 

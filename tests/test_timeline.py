@@ -283,9 +283,9 @@ def test_a_sound_of_no_class_makes_no_event_where_the_network_knows_it(model):
         knows_none=False,
         frame_logits=lambda features: model.frame_logits(features)[:, :3],
     )
-    first, *of_the_blows, last = events_of(deaf, samples, params=lenient)
+    first, *of_the_horn, last = events_of(deaf, samples, params=lenient)
     assert (first.label, last.label) == ("whistle", "hiss")
-    assert of_the_blows  # it was the logit that kept them from being called something
+    assert of_the_horn  # it was the logit that kept it from being called something
 
 
 def test_a_network_that_cannot_locate_is_heard_window_by_window(model):

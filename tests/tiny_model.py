@@ -1,6 +1,6 @@
 """A real model, made by the project's own code in seconds: three classes of sound that anyone could tell apart.
 
-A compact network also hears a sound of no class, `OUTSIDE`, and learns that it is none of them.
+A compact network also hears a sound of no class, `OUTSIDE`, and faint noise alone, and learns that they are none of them.
 """
 
 from pathlib import Path
@@ -20,13 +20,13 @@ from earshot.training.checkpoint import Checkpoint, make_model
 from earshot.training.models import Compact, Tutorial
 
 CLASSES = ("hiss", "hum", "whistle")
-OUTSIDE = "knocks"
+OUTSIDE = "horn"
 FRONT_END = FrontEndParams()
 RATE = FRONT_END.sample_rate_hz
 
 
 def sound(label: str, duration_s: float, seed: int = 0, level: float = 0.2) -> np.ndarray:
-    """White noise, a low buzz, a high tone that wavers, or blows on wood: float32 (samples,) at the model's rate."""
+    """White noise, a low buzz, a high tone that wavers, or a horn: float32 (samples,) at the model's rate."""
     random = np.random.default_rng(seed)
     time_s = np.arange(round(duration_s * RATE)) / RATE
     if label == "hiss":
@@ -36,9 +36,9 @@ def sound(label: str, duration_s: float, seed: int = 0, level: float = 0.2) -> n
         waves = [np.sin(2 * np.pi * pitch_hz * k * time_s + k) / k for k in range(1, 12)]
         return (level / 2 * np.sum(waves, axis=0)).astype(np.float32)
     if label == OUTSIDE:
-        since_s = time_s % random.uniform(0.15, 0.35)  # since the last blow
-        ring = np.sin(2 * np.pi * random.uniform(350, 900) * since_s)
-        return (2 * level * np.exp(-since_s / random.uniform(0.02, 0.05)) * ring).astype(np.float32)
+        pitch_hz = random.uniform(400, 800)
+        waves = [np.sin(2 * np.pi * pitch_hz * k * time_s + k) for k in range(1, 6)]
+        return (level / 3 * np.sum(waves, axis=0)).astype(np.float32)
     phase = 2 * np.pi * random.uniform(2_000, 4_000) * time_s + 5 * np.sin(2 * np.pi * random.uniform(2, 6) * time_s)
     return (level * np.sin(phase)).astype(np.float32)
 
@@ -47,14 +47,19 @@ def clip(label: str, seed: int) -> np.ndarray:
     """One window: the sound anywhere in faint noise, or alone and short, as clips of data sets are."""
     random = np.random.default_rng((seed, (*CLASSES, OUTSIDE).index(label)))
     # A quarter fills the window, as sounds that go on do.
-    duration_s = FRONT_END.window_s if random.random() < 0.25 else random.uniform(0.5, FRONT_END.window_s)
+    duration_s = FRONT_END.window_s if random.random() < 0.25 else random.uniform(0.2, FRONT_END.window_s)
     samples = sound(label, duration_s, seed, 10 ** random.uniform(-1.5, -0.3))[: FRONT_END.window_samples]
     if random.random() < 0.3:
         return fit_length(samples, FRONT_END.window_samples)
-    window = (10 ** random.uniform(-5, -3) * random.standard_normal(FRONT_END.window_samples)).astype(np.float32)
+    window = faint_noise(random)
     begin = random.integers(0, len(window) - len(samples) + 1)
     window[begin : begin + len(samples)] += samples
     return window
+
+
+def faint_noise(random: np.random.Generator) -> np.ndarray:
+    """A window in which nothing happens, at -100 to -60 dB: float32 (samples,)."""
+    return (10 ** random.uniform(-5, -3) * random.standard_normal(FRONT_END.window_samples)).astype(np.float32)
 
 
 def make(directory: Path, architecture: str = "compact") -> Path:
@@ -73,8 +78,11 @@ def make(directory: Path, architecture: str = "compact") -> Path:
     wrong = clips.index[clips["part"] == "val"][::10]
     clips.loc[wrong, "label"] = [CLASSES[CLASSES.index(label) - 1] for label in clips.loc[wrong, "label"]]
     parts = Parts(CLASSES, clips, clips["part"].to_numpy(), {"strategy": "folds", "test_folds": ["1"]}, features)
-    others = per_class["train"] if architecture == "compact" else 0
-    outside = [log_mel.clip(clip(OUTSIDE, seed)) for seed in range(others)]
+    outside = []
+    if architecture == "compact":
+        sounds = [clip(OUTSIDE, seed) for seed in range(20)]
+        sounds += [faint_noise(np.random.default_rng(seed)) for seed in range(10)]
+        outside = [log_mel.clip(one) for one in sounds]
     checkpoint = _train(parts, architecture, outside)
     provenance = Provenance(
         dataset={
@@ -95,7 +103,7 @@ def make(directory: Path, architecture: str = "compact") -> Path:
     return directory / "earshot.int8.onnx"
 
 
-def _train(parts: Parts, architecture: str, outside: list[np.ndarray], steps: int = 90) -> Checkpoint:
+def _train(parts: Parts, architecture: str, outside: list[np.ndarray], steps: int = 120) -> Checkpoint:
     random = torch.random.get_rng_state()
     torch.manual_seed(1)
     part = parts.part("train")

@@ -3,7 +3,7 @@
     python benchmarks/peers/run.py --data DIR --folds 1 2 3 --json benchmarks/peers/results.json
 
 - compact: this project's network and recipe, and its INT8 file. The temperature is fitted as the pipeline does, on
-  what four networks, each without an inner fold, say of that fold; they are trained with the first seed alone
+  what networks trained without an inner fold say of that fold, but on two of the four, and with the first seed alone
 - tutorial: the network of the tutorial
 - sb_cnn: SB-CNN (Salamon and Bello 2017) as published
 - sb_cnn_augmented: the same with this project's augmentation and synthesised clips, and Adam
@@ -42,8 +42,7 @@ from earshot.training.loop import Clips, fit
 from earshot.training.predict import predict_logits
 
 WORK = trainings.kept("peers")
-INNER_FOLDS = 4
-CHOOSING_FOLDS = 1  # of them
+CHOOSING_FOLDS, JUDGING_FOLDS = 1, 2  # of four inner ones: for learning rates, and for the temperature
 
 
 def main() -> None:
@@ -77,7 +76,7 @@ def _judging_jobs(features: Path, folds: list[int], seed: int) -> list[trainings
     return [
         (_path("compact", fold, f"inner{inner}"), partial(_judge, features, fold, inner, seed))
         for fold in folds
-        for inner in range(INNER_FOLDS)
+        for inner in range(JUDGING_FOLDS)
     ]
 
 
@@ -197,7 +196,7 @@ def _compare(features: Path, folds: list[int], seeds: list[int]) -> dict[str, An
 
 
 def _temperature(fold: int) -> float:
-    judged = [np.load(_path("compact", fold, f"inner{inner}")) for inner in range(INNER_FOLDS)]
+    judged = [np.load(_path("compact", fold, f"inner{inner}")) for inner in range(JUDGING_FOLDS)]
     logits, labels = (np.concatenate([of_inner[key] for of_inner in judged]) for key in ("int8", "labels"))
     return fit_temperature(logits, labels)
 

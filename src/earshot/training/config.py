@@ -8,6 +8,14 @@ from earshot.params import ParamsError
 FEWEST_STEPS = 600  # of the compact network's training, however few clips there are
 
 
+def most_unrelated(clips: int) -> int:
+    """How many clips of unrelated sounds are heard, at most, beside so many of the classes, synthesised ones included.
+
+    More would outnumber a small set.
+    """
+    return round(clips / 4)
+
+
 @dataclass(frozen=True)
 class AugmentParams:
     """Changes made to training clips, drawn anew for every clip and epoch.

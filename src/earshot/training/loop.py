@@ -25,11 +25,10 @@ from earshot.files import atomic_file
 from earshot.progress import progress as progress_bar
 from earshot.training import augment, parallel
 from earshot.training.checkpoint import Checkpoint, make_model
-from earshot.training.config import Recipe, TrainParams
+from earshot.training.config import Recipe, TrainParams, most_unrelated
 from earshot.training.models import Compact, Tutorial
 from earshot.training.predict import predict_logits
 
-UNRELATED_SHARE = 0.25  # of the clips of the classes, those of the data set and synthesised ones
 HISTORY_COLUMNS = ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
 
 
@@ -48,13 +47,13 @@ class Clips:
     labels: np.ndarray
 
     def beside(self, others: "Clips", classes: int) -> "Clips":
-        """These clips, then the others, but of those of none of the `classes` no more than `UNRELATED_SHARE`.
+        """These clips, then the others, but of those of none of the `classes` at most `most_unrelated`.
 
-        More would outnumber the clips of a small set. Those kept are spread evenly over all there are.
+        Those kept are spread evenly over all there are.
         """
         unrelated = np.flatnonzero(others.labels == classes)
         of_classes = np.flatnonzero(others.labels < classes)
-        most = round(UNRELATED_SHARE * (len(self.labels) + len(of_classes)))
+        most = most_unrelated(len(self.labels) + len(of_classes))
         if len(unrelated) > most:
             unrelated = unrelated[np.arange(most) * len(unrelated) // max(most, 1)]
         kept = np.sort(np.concatenate([of_classes, unrelated]))

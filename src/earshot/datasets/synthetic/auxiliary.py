@@ -10,7 +10,7 @@ has only some of the classes there are none: what sounds synthesised would tell 
 
 import shutil
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from earshot.datasets import synthetic, urbansound8k
@@ -24,7 +24,13 @@ WORK = STATE_DIR / "auxiliary"
 
 
 def make(
-    labels: Collection[str], front_end: FrontEndParams, seed: int, target: Path, every: int = 1, work: Path = WORK
+    labels: Collection[str],
+    front_end: FrontEndParams,
+    seed: int,
+    target: Path,
+    every: int = 1,
+    unrelated: Callable[[int], int] | None = None,
+    work: Path = WORK,
 ) -> dict[str, int]:
     """Write the directory `target`: the feature cache of unrelated sounds, labelled `UNKNOWN`, and of `labels`.
 
@@ -34,6 +40,8 @@ def make(
         seed: of the embedded set.
         target: replaced in one piece.
         every: one in so many of the recordings is synthesised.
+        unrelated: for a number of clips of `labels` synthesised, how many unrelated clips are enough: about so many are
+            made, in whole recordings spread over all families. None: all there are.
         work: where the sounds lie meanwhile.
 
     Returns:
@@ -42,7 +50,11 @@ def make(
     if not set(labels) <= set(CLASSES):
         labels = ()
     recordings = [recording for recording in synthetic.draw(seed) if recording.label in labels]
-    recordings = [*recordings, *synthetic.draw_unrelated(seed)][::every]
+    others = synthetic.draw_unrelated(seed)
+    if unrelated is not None:
+        enough = unrelated(sum(len(recording.slices) for recording in recordings))
+        others = others[:: max(1, sum(len(other.slices) for other in others) // max(1, enough))]
+    recordings = [*recordings, *others][::every]
     shutil.rmtree(work, ignore_errors=True)  # of a killed run
     work.mkdir(parents=True)
     try:

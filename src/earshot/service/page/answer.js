@@ -16,7 +16,7 @@ export function showAnswer(answer, model) {
   const unknown = !answer.silent && answer.predicted_class === UNKNOWN;
   const name = answer.silent ? "Silence" : capital(plain(answer.predicted_class));
   const sure = answer.silent || unknown ? "" : percent(answer.confidence);
-  const nearest = unknown ? `most like ${plain(answer.top[0].label)}, ${percent(answer.confidence)}` : "";
+  const nearest = unknown ? `most like ${plain(answer.top[0].label)}` : "";
   byId("headline").replaceChildren(name, make("span", { class: "headline-number" }, sure));
   byId("headline-note").textContent = [nearest, basis(answer, model)].filter(Boolean).join("; ");
   const verdict = byId("verdict");
