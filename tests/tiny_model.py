@@ -1,6 +1,7 @@
 """A real model, made by the project's own code in seconds: three classes of sound that anyone could tell apart.
 
-A compact network also hears a sound of no class, `OUTSIDE`, and faint noise alone, and learns that they are none of them.
+A compact network also hears a sound of no class, `OUTSIDE`, and places in which nothing happens, and learns that these
+are none of them.
 """
 
 from pathlib import Path
@@ -80,8 +81,8 @@ def make(directory: Path, architecture: str = "compact") -> Path:
     parts = Parts(CLASSES, clips, clips["part"].to_numpy(), {"strategy": "folds", "test_folds": ["1"]}, features)
     outside = []
     if architecture == "compact":
-        sounds = [clip(OUTSIDE, seed) for seed in range(20)]
-        sounds += [faint_noise(np.random.default_rng(seed)) for seed in range(10)]
+        sounds = [clip(OUTSIDE, seed) for seed in range(30)]
+        sounds += [faint_noise(np.random.default_rng(seed)) for seed in range(15)]
         outside = [log_mel.clip(one) for one in sounds]
     checkpoint = _train(parts, architecture, outside)
     provenance = Provenance(
@@ -103,7 +104,7 @@ def make(directory: Path, architecture: str = "compact") -> Path:
     return directory / "earshot.int8.onnx"
 
 
-def _train(parts: Parts, architecture: str, outside: list[np.ndarray], steps: int = 120) -> Checkpoint:
+def _train(parts: Parts, architecture: str, outside: list[np.ndarray], steps: int = 150) -> Checkpoint:
     random = torch.random.get_rng_state()
     torch.manual_seed(1)
     part = parts.part("train")
@@ -111,7 +112,8 @@ def _train(parts: Parts, architecture: str, outside: list[np.ndarray], steps: in
     labels = torch.from_numpy(np.append(part.labels, np.full(len(outside), len(CLASSES))))
     model = make_model(architecture, len(CLASSES), FRONT_END, knows_none=bool(outside))
     model.normalise.fit(features)
-    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    optimiser = torch.optim.Adam(model.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, total_steps=steps)
     model.train()
     for _ in range(steps):
         chosen = torch.randint(len(labels), (16,))
@@ -119,6 +121,7 @@ def _train(parts: Parts, architecture: str, outside: list[np.ndarray], steps: in
         outputs = _outputs(model, features[chosen])
         torch.nn.functional.cross_entropy(outputs, labels[chosen], label_smoothing=0.05).backward()
         optimiser.step()
+        schedule.step()
     _settle_batch_norm(model, features)
     torch.random.set_rng_state(random)
     return Checkpoint(model.eval(), architecture, CLASSES, FRONT_END)
