@@ -224,7 +224,7 @@ def test_model_tells_what_it_was_made_from(place):
         "22050 Hz",
         "answers the probe sound",
         f"3; a sound whose `known` is below {document['unknown_threshold']:g} is called unknown",
-        "synthesised clips, in training alone: 30 of unrelated sounds",
+        "synthesised clips, in training alone: 45 of unrelated sounds",
     ):
         assert words in process.stdout
     assert document["sha256"] == sha256(place / "models/earshot.int8.onnx")
