@@ -12,6 +12,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from earshot.datasets.parts import Parts
@@ -244,7 +245,14 @@ def test_both_files_and_pytorch_agree_on_none_of_the_classes(made):
     assert full.shape == int8.shape == (120, 1)
     assert np.abs(full - expected).max() <= 1e-4
     assert expected.std() > 0.1
-    assert np.abs(int8 - expected).max() < 0.2 * expected.std()
+    # INT8 has the range of the classes' clips: a sound far outside it is cut, where the verdict has long fallen.
+    assert np.abs(int8 - expected)[:60].max() < 0.2 * expected.std()
+    known = [
+        softmax(np.hstack([run(content, cells), of_none]), axis=1)[:, :-1].max(axis=1)
+        for content, of_none in ((made.candidate.fp32, full), (made.candidate.int8, int8))
+    ]
+    assert np.abs(known[0] - known[1]).max() < 0.1
+    assert np.ptp(known[0]) > 0.5
 
 
 def test_each_file_calls_unknown_as_few_of_its_right_answers_as_allowed(made):

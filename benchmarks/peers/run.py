@@ -51,18 +51,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a copy of UrbanSound8K, whole or partial")
     parser.add_argument("--folds", type=int, nargs="+", required=True, help="test folds, in turn")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="of the trainings (default: 1 2)")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="these peers (default: all)")
+    parser.add_argument("--no-judges", action="store_true", help="without calibration of the INT8 file's confidence")
     parser.add_argument("--workers", type=int, help="processes, of a thread each (default: one a core)")
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
     features = trainings.features(arguments.data, WORK / "features")
     trainings.auxiliary(features)
-    folds, seeds = arguments.folds, arguments.seeds
+    folds, seeds, peers = arguments.folds, arguments.seeds, arguments.peers
     trainings.run(_compact_jobs(features, folds, seeds), arguments.workers)
-    trainings.run(_choosing_jobs(features, folds), arguments.workers)
-    chosen = {(name, fold): _chosen(features, name, fold) for name in PEERS for fold in folds}
+    trainings.run(_choosing_jobs(features, peers, folds), arguments.workers)
+    chosen = {(name, fold): _chosen(features, name, fold) for name in peers for fold in folds}
     trainings.run(_peer_jobs(features, chosen, seeds), arguments.workers)
-    trainings.run(_judging_jobs(features, folds, seeds[0]), arguments.workers)
-    results = _compare(features, folds, seeds)
+    results = _compare(features, peers, folds, seeds)
+    if not arguments.no_judges:
+        trainings.run(_judging_jobs(features, folds, seeds[0]), arguments.workers)
+        results["int8"] |= _calibration(features, folds, seeds)
     results["learning_rates"] = {f"{name}, test fold {fold}": rate for (name, fold), rate in chosen.items()}
     write_json(arguments.json, results)
     print(json.dumps(results, indent=2))
@@ -80,13 +84,13 @@ def _judging_jobs(features: Path, folds: list[int], seed: int) -> list[trainings
     ]
 
 
-def _choosing_jobs(features: Path, folds: list[int]) -> list[trainings.Job]:
+def _choosing_jobs(features: Path, peers: list[str], folds: list[int]) -> list[trainings.Job]:
     return [
         (_path(name, fold, f"inner{inner}-{rate:g}"), partial(_choose, features, name, fold, inner, rate))
         for fold in folds
-        for name, peer in PEERS.items()
+        for name in peers
         for inner in range(CHOOSING_FOLDS)
-        for rate in peer.learning_rates
+        for rate in PEERS[name].learning_rates
     ]
 
 
@@ -159,40 +163,51 @@ def _heard(features: Path, parts: Parts, train: Part, name: str) -> Clips:
     return clips.beside(Clips(others[0][of_classes], others[1][of_classes]), len(parts.classes))
 
 
-def _compare(features: Path, folds: list[int], seeds: list[int]) -> dict[str, Any]:
-    tests = [trainings.divided(features, fold).part("test") for fold in folds]
-    labels = np.concatenate([test.labels for test in tests])
-    recordings = np.concatenate([test.clips["recording"].to_numpy(dtype=str) for test in tests])
-
-    def load(name: str, key: str) -> np.ndarray:
-        """(seeds, clips, ...) of what each seed's networks say of the clips of all test folds."""
-        return np.stack([np.concatenate([np.load(_path(name, fold, seed))[key] for fold in folds]) for seed in seeds])
-
-    correct = {name: (load(name, "logits").argmax(axis=2) == labels).mean(axis=0) for name in ("compact", *PEERS)}
-    results: dict[str, Any] = {
+def _compare(features: Path, peers: list[str], folds: list[int], seeds: list[int]) -> dict[str, Any]:
+    labels, recordings = _tested(features, folds)
+    names = ("compact", *peers)
+    correct = {name: (_answers(name, "logits", folds, seeds).argmax(axis=2) == labels).mean(axis=0) for name in names}
+    int8 = _answers("compact", "int8", folds, seeds)
+    int8_correct = (int8.argmax(axis=2) == labels).mean(axis=0)
+    same = int8.argmax(axis=2) == _answers("compact", "logits", folds, seeds).argmax(axis=2)
+    return {
         "test_folds": folds,
         "test_clips": len(labels),
         "test_recordings": len(set(recordings.tolist())),
         "seeds": seeds,
         "accuracy": {name: _with_interval(values, recordings, labels) for name, values in correct.items()},
+        "compact_ahead_of": {
+            name: _difference(correct["compact"], correct[name], recordings, labels) for name in peers
+        },
+        "int8": {
+            "accuracy": _with_interval(int8_correct, recordings, labels),
+            "drop": _difference(correct["compact"], int8_correct, recordings, labels),
+            "agreement": round(float(same.mean()), 4),
+        },
     }
-    results["compact_ahead_of"] = {
-        name: _difference(correct["compact"], correct[name], recordings, labels) for name in PEERS
+
+
+def _calibration(features: Path, folds: list[int], seeds: list[int]) -> dict[str, Any]:
+    labels, recordings = _tested(features, folds)
+    clips = [len(trainings.divided(features, fold).part("test").labels) for fold in folds]
+    temperatures = [_temperature(fold) for fold in folds]
+    int8, of_clips = _answers("compact", "int8", folds, seeds), np.repeat(temperatures, clips)
+    return {
+        "temperatures": {str(fold): round(value, 4) for fold, value in zip(folds, temperatures, strict=True)},
+        "confidence": [_confidence(int8[i], of_clips, labels, recordings) for i in range(len(seeds))],
     }
-    int8 = load("compact", "int8")
-    int8_correct = (int8.argmax(axis=2) == labels).mean(axis=0)
-    fitted = {fold: _temperature(fold) for fold in folds}
-    temperatures = np.concatenate(
-        [np.full(len(test.labels), fitted[fold]) for fold, test in zip(folds, tests, strict=True)]
-    )
-    results["int8"] = {
-        "accuracy": _with_interval(int8_correct, recordings, labels),
-        "drop": _difference(correct["compact"], int8_correct, recordings, labels),
-        "agreement": round(float((int8.argmax(axis=2) == load("compact", "logits").argmax(axis=2)).mean()), 4),
-        "temperatures": {str(fold): round(temperature, 4) for fold, temperature in fitted.items()},
-        "confidence": [_confidence(int8[i], temperatures, labels, recordings) for i in range(len(seeds))],
-    }
-    return results
+
+
+def _tested(features: Path, folds: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and recordings of the test clips of all folds."""
+    tests = [trainings.divided(features, fold).part("test") for fold in folds]
+    recordings = [test.clips["recording"].to_numpy(dtype=str) for test in tests]
+    return np.concatenate([test.labels for test in tests]), np.concatenate(recordings)
+
+
+def _answers(name: str, key: str, folds: list[int], seeds: list[int]) -> np.ndarray:
+    """(seeds, clips, classes): what each seed's networks say of the test clips of all folds."""
+    return np.stack([np.concatenate([np.load(_path(name, fold, seed))[key] for fold in folds]) for seed in seeds])
 
 
 def _temperature(fold: int) -> float:
