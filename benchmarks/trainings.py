@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from earshot.datasets import urbansound8k
+from earshot.datasets.auxiliary import open_auxiliary
 from earshot.datasets.cache import open_cache
 from earshot.datasets.extract import build
 from earshot.datasets.parts import Parts, load_parts
@@ -20,6 +21,7 @@ from earshot.deployment.provenance import Provenance
 from earshot.features import FrontEndParams
 from earshot.files import STATE_DIR, atomic_file
 from earshot.hashes import hash_code, hash_json
+from earshot.inference.scores import UNKNOWN
 
 ROOT = Path(__file__).parents[1]
 FRONT_END = FrontEndParams()
@@ -56,13 +58,23 @@ def features(data: Path, target: Path) -> Path:
     return target
 
 
-def auxiliary(cache: Path, left_out: Sequence[str] = ()) -> Path:
-    """The synthesised clips beside those in `cache`, without classes that are left out; made if they are not there."""
-    target = cache.with_name("-".join(["auxiliary", *left_out]))
+def auxiliary(cache: Path) -> Path:
+    """The synthesised clips beside those in `cache`; made if they are not there."""
+    target = cache.with_name("auxiliary")
     if not target.exists():
-        classes = set(open_cache(cache)[1]["label"]) - set(left_out)
-        make(classes, FRONT_END, AUXILIARY_SEED, target, work=cache.with_name("work"))
+        make(set(open_cache(cache)[1]["label"]), FRONT_END, AUXILIARY_SEED, target, work=cache.with_name("work"))
     return target
+
+
+def auxiliary_of(cache: Path, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Those of some classes, and the unrelated ones, as `earshot.datasets.auxiliary.open_auxiliary` gives them."""
+    everything = sorted(set(open_cache(cache)[1]["label"]))
+    made = open_auxiliary(everything, auxiliary(cache))
+    assert made is not None
+    features, labels = made[0], np.array([*everything, UNKNOWN])[made[1]]
+    named = [*classes, UNKNOWN]
+    kept = np.flatnonzero(np.isin(labels, named))
+    return features[kept], np.array([named.index(label) for label in labels[kept]], np.int64)
 
 
 def divided(cache: Path, fold: int) -> Parts:

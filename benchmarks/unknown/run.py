@@ -21,7 +21,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
-from earshot.datasets.auxiliary import open_auxiliary
 from earshot.datasets.cache import open_cache
 from earshot.datasets.parts import load_parts
 from earshot.datasets.split import SplitParams
@@ -53,8 +52,7 @@ def main() -> None:
     classes = sorted(set(open_cache(cache)[1]["label"]))
     step = -(-len(classes) // arguments.at_once)  # neighbours in the alphabet are no relatives, nor are these
     turns = [tuple(classes[i::step]) for i in range(step)]
-    for left_out in turns:
-        trainings.auxiliary(cache, left_out)
+    trainings.auxiliary(cache)
     paths = [WORK / f"without-{'-'.join(left_out)}-fold{arguments.fold}-{arguments.seed}.npz" for left_out in turns]
     jobs = [
         (path, partial(_answers, cache, arguments.fold, left_out, arguments.seed))
@@ -71,7 +69,7 @@ def _answers(cache: Path, fold: int, left_out: tuple[str, ...], seed: int) -> di
     parts = load_parts(split, trainings.SPLIT_SEED, cache)
     state = WORK / f"state-{'-'.join(left_out)}-fold{fold}-{seed}"
     state.mkdir(parents=True, exist_ok=True)
-    others = open_auxiliary(parts.classes, trainings.auxiliary(cache, left_out))
+    others = trainings.auxiliary_of(cache, parts.classes)
     fitted = fit_parts(
         parts, trainings.FRONT_END, TrainParams(), seed, lambda name: state / f"{name}.pt", False, auxiliary=others
     )
