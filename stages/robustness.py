@@ -27,7 +27,7 @@ def main() -> None:
         sounds = robustness.read_sounds(
             test.clips, files, test.labels, clips_root(dataset), rate_hz, settings.clips, seed
         )
-        rows = robustness.measure(model, sounds, seed)
+        rows = robustness.table(robustness.listen(model, sounds, seed), sounds, model.classes, seed)
         ambience = robustness.ambience_verdicts(model, sounds, settings.confidence, seed)
         write_csv("metrics/robustness.csv", rows, robustness.COLUMNS)
         write_json("metrics/robustness.json", robustness.headline(rows, ambience, dataset.name))

@@ -73,12 +73,16 @@ def main() -> None:
 
 
 def _compact_jobs(features: Path, folds: list[int], seeds: list[int]) -> list[trainings.Job]:
-    return [(_path("compact", fold, seed), partial(_compact, features, fold, seed)) for fold in folds for seed in seeds]
+    return [
+        (answers_path("compact", fold, seed), partial(_compact, features, fold, seed))
+        for fold in folds
+        for seed in seeds
+    ]
 
 
 def _judging_jobs(features: Path, folds: list[int], seed: int) -> list[trainings.Job]:
     return [
-        (_path("compact", fold, f"inner{inner}"), partial(_judge, features, fold, inner, seed))
+        (answers_path("compact", fold, f"inner{inner}"), partial(_judge, features, fold, inner, seed))
         for fold in folds
         for inner in range(JUDGING_FOLDS)
     ]
@@ -86,7 +90,7 @@ def _judging_jobs(features: Path, folds: list[int], seed: int) -> list[trainings
 
 def _choosing_jobs(features: Path, peers: list[str], folds: list[int]) -> list[trainings.Job]:
     return [
-        (_path(name, fold, f"inner{inner}-{rate:g}"), partial(_choose, features, name, fold, inner, rate))
+        (answers_path(name, fold, f"inner{inner}-{rate:g}"), partial(_choose, features, name, fold, inner, rate))
         for fold in folds
         for name in peers
         for inner in range(CHOOSING_FOLDS)
@@ -96,13 +100,14 @@ def _choosing_jobs(features: Path, peers: list[str], folds: list[int]) -> list[t
 
 def _peer_jobs(features: Path, chosen: dict[tuple[str, int], float], seeds: list[int]) -> list[trainings.Job]:
     return [
-        (_path(name, fold, seed), partial(_peer, features, name, fold, rate, seed))
+        (answers_path(name, fold, seed), partial(_peer, features, name, fold, rate, seed))
         for (name, fold), rate in chosen.items()
         for seed in seeds
     ]
 
 
-def _path(name: str, fold: int, what: object) -> Path:
+def answers_path(name: str, fold: int, what: object) -> Path:
+    """Where the answers of one training are kept."""
     return WORK / f"{name}-fold{fold}-{what}.npz"
 
 
@@ -110,7 +115,8 @@ def _compact(features: Path, fold: int, seed: int) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
     train, test = parts.part("train"), parts.part("test").features
     fp32, int8 = _files(features, parts, train, seed)
-    return {"logits": run_logits(fp32, test), "int8": run_logits(int8, test)}
+    file = np.frombuffer(int8.SerializeToString(), np.uint8)  # `disturbed.py` asks it about more than these clips
+    return {"logits": run_logits(fp32, test), "int8": run_logits(int8, test), "int8_file": file}
 
 
 def _judge(features: Path, fold: int, inner: int, seed: int) -> dict[str, np.ndarray]:
@@ -140,7 +146,7 @@ def _choose(features: Path, name: str, fold: int, inner: int, rate: float) -> di
 
 def _chosen(features: Path, name: str, fold: int) -> float:
     def accuracy(rate: float) -> float:
-        paths = [_path(name, fold, f"inner{inner}-{rate:g}") for inner in range(CHOOSING_FOLDS)]
+        paths = [answers_path(name, fold, f"inner{inner}-{rate:g}") for inner in range(CHOOSING_FOLDS)]
         return float(np.concatenate([np.load(path)["correct"] for path in paths]).mean())
 
     return max(PEERS[name].learning_rates, key=accuracy)
@@ -190,7 +196,7 @@ def _compare(features: Path, peers: list[str], folds: list[int], seeds: list[int
 def _calibration(features: Path, folds: list[int], seeds: list[int]) -> dict[str, Any]:
     labels, recordings = _tested(features, folds)
     clips = [len(trainings.divided(features, fold).part("test").labels) for fold in folds]
-    temperatures = [_temperature(fold) for fold in folds]
+    temperatures = [temperature(fold) for fold in folds]
     int8, of_clips = _answers("compact", "int8", folds, seeds), np.repeat(temperatures, clips)
     return {
         "temperatures": {str(fold): round(value, 4) for fold, value in zip(folds, temperatures, strict=True)},
@@ -207,11 +213,14 @@ def _tested(features: Path, folds: list[int]) -> tuple[np.ndarray, np.ndarray]:
 
 def _answers(name: str, key: str, folds: list[int], seeds: list[int]) -> np.ndarray:
     """(seeds, clips, classes): what each seed's networks say of the test clips of all folds."""
-    return np.stack([np.concatenate([np.load(_path(name, fold, seed))[key] for fold in folds]) for seed in seeds])
+    return np.stack(
+        [np.concatenate([np.load(answers_path(name, fold, seed))[key] for fold in folds]) for seed in seeds]
+    )
 
 
-def _temperature(fold: int) -> float:
-    judged = [np.load(_path("compact", fold, f"inner{inner}")) for inner in range(JUDGING_FOLDS)]
+def temperature(fold: int) -> float:
+    """Of the INT8 files that test on `fold`: fitted on what the judges say of clips that they never heard."""
+    judged = [np.load(answers_path("compact", fold, f"inner{inner}")) for inner in range(JUDGING_FOLDS)]
     logits, labels = (np.concatenate([of_inner[key] for of_inner in judged]) for key in ("int8", "labels"))
     return fit_temperature(logits, labels)
 

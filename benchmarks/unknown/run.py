@@ -4,7 +4,7 @@
 
 With one fold to test on, a network is trained without the classes that are left out (nor their synthesised clips), and
 becomes an INT8 file with its threshold as the pipeline makes it, from a quarter of the training recordings. The file is
-asked about test clips of its own classes, about the clips of those left out (near unknown sounds), and about generated
+asked about test clips of its own classes, about those of classes left out (near unknown sounds), and about generated
 ambience, noise and tones (far ones), which neither training nor threshold had a part in. Goes on where it stopped: the
 answers of every training are kept under .earshot/unknown, until the code of training changes.
 """
@@ -31,6 +31,7 @@ from earshot.evaluation.bootstrap import paired_accuracy_difference
 from earshot.evaluation.unknown import UnknownParams
 from earshot.files import write_json
 from earshot.inference.model import Model
+from earshot.inference.scores import known, softmax
 from earshot.training.config import TrainParams
 from earshot.training.validated import fit_parts
 
@@ -59,7 +60,11 @@ def main() -> None:
         for path, left_out in zip(paths, turns, strict=True)
     ]
     trainings.run(jobs, arguments.workers)
-    results = {"test_fold": arguments.fold, "seed": arguments.seed, **_judge([np.load(path) for path in paths])}
+    results = {
+        "test_fold": arguments.fold,
+        "seed": arguments.seed,
+        **_judge([np.load(path) for path in paths], arguments.fold),
+    }
     write_json(arguments.json, results)
     print(json.dumps(results, indent=2))
 
@@ -81,34 +86,37 @@ def _answers(cache: Path, fold: int, left_out: tuple[str, ...], seed: int) -> di
         model = Model(path)
     test, near = parts.part("test"), parts.part("unknown")
     far = outside.far_sounds(model.log_mel, seed)
-    said = {"line": np.array(model.card.unknown_threshold), "labels": test.labels}
-    said |= {"near_labels": near.clips["label"].to_numpy(dtype=str), "far": np.repeat(list(far), outside.FAR_WINDOWS)}
+    said = {"line": np.array(model.card.unknown_threshold), "temperature": np.array(model.card.temperature)}
+    said |= {"test_labels": test.labels, "near_labels": near.clips["label"].to_numpy(dtype=str)}
+    said |= {"near_folds": near.clips["fold"].to_numpy(), "far_labels": np.repeat(list(far), outside.FAR_WINDOWS)}
+    said |= {f"val_{key}": value for key, value in vars(made.answers["val"]).items()}
     sounds = {
         "test": (test.features, test.clips["recording"].to_numpy(dtype=str)),
         "near": (near.features, near.clips["recording"].to_numpy(dtype=str)),
         "far": (np.concatenate(list(far.values())), np.arange(len(far) * outside.FAR_WINDOWS).astype(str)),
     }
     for name, (features, recordings) in sounds.items():
-        heard = outside.hear(model, features, recordings)
-        said |= {f"{name}_{key}": value for key, value in vars(heard).items()}
+        batches = [features[i : i + 32] for i in range(0, len(features), 32)]
+        said[f"{name}_logits"] = np.concatenate([model.logits(batch) for batch in batches])
+        said[f"{name}_none_logits"] = np.concatenate([model.none_logits(batch) for batch in batches])
+        said[f"{name}_recordings"] = recordings
     return said
 
 
-def _judge(turns: list[Any]) -> dict[str, Any]:
+def _judge(turns: list[Any], fold: int) -> dict[str, Any]:
     """Figures of the classes' own clips, turn by turn, and of all families of all turns."""
     rows: dict[str, list[dict[str, Any]]] = {"near": [], "far": []}
     pairs: dict[str, list[tuple[outside.Heard, outside.Heard]]] = {"near": [], "far": []}
     of_known, costs = [], []
     for number, said in enumerate(turns):
-        test, near, far = (
-            outside.Heard(*(said[f"{name}_{key}"] for key in ("probabilities", "known", "recordings")))
-            for name in ("test", "near", "far")
-        )
-        line, labels = float(said["line"]), said["labels"]
+        test, near, far = (_heard(said, name) for name in ("test", "near", "far"))
+        tested = said["near_folds"] == fold  # those of the other folds are left to compare scores by
+        near, near_labels = near.rows(tested), said["near_labels"][tested]
+        line, labels = float(said["line"]), said["test_labels"]
         of_known.append(outside.known_figures(test, labels, line))
         right = test.probabilities.argmax(axis=1) == labels
         costs.append((right & (test.known >= line), right, test.recordings, labels + 100 * number))
-        for where, heard, names in (("near", near, said["near_labels"]), ("far", far, said["far"])):
+        for where, heard, names in (("near", near, near_labels), ("far", far, said["far_labels"])):
             for name in np.unique(names).tolist():
                 family = heard.rows(names == name)
                 rows[where].append(outside.family_row(name, where == "near", test, family, line))
@@ -121,6 +129,13 @@ def _judge(turns: list[Any]) -> dict[str, Any]:
         **{where: outside.side(rows[where], pairs[where]) for where in rows},
         "families": rows["near"] + rows["far"],
     }
+
+
+def _heard(said: Any, name: str) -> outside.Heard:
+    logits, none_logits, temperature = said[f"{name}_logits"], said[f"{name}_none_logits"], float(said["temperature"])
+    return outside.Heard(
+        softmax(logits, temperature), known(logits, none_logits, temperature), said[f"{name}_recordings"]
+    )
 
 
 if __name__ == "__main__":

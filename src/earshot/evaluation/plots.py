@@ -279,7 +279,7 @@ def plot_operating_points(
 def plot_robustness(rows: Sequence[Mapping[str, Any]], target: str | Path) -> None:
     """Change of accuracy under each condition, with its interval; the worst on top.
 
-    `rows` are those of `earshot.evaluation.robustness.measure`, the clean one first.
+    `rows` are those of `earshot.evaluation.robustness.table`, the clean one first.
     """
     changed = sorted(rows[1:], key=lambda row: -row["change_points"])
     with _figure(target, 9.0, 1.6 + 0.3 * len(changed)) as figure:

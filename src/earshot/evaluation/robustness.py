@@ -149,30 +149,38 @@ def read_sounds(
     ]
 
 
-def measure(model: Model, sounds: Sequence[Sound], seed: int) -> list[dict[str, Any]]:
-    """Rows of ``metrics/robustness.csv``, under `COLUMNS`, the clean one first.
+@dataclass(frozen=True)
+class Heard:
+    """What a model answers under one condition: to which of the sounds, (n,), and which class, (n,)."""
+
+    condition: str
+    rows: np.ndarray
+    answers: np.ndarray
+
+
+def listen(model: Model, sounds: Sequence[Sound], seed: int) -> list[Heard]:
+    """The answers to `sounds` as they are, under the name "clean", then under every condition that some allow."""
+    front_end = model.log_mel.params
+    heard = [Heard("clean", np.arange(len(sounds)), _answers(model, [sound.samples for sound in sounds]))]
+    todo = conditions(front_end.sample_rate_hz, front_end.window_samples)
+    for number, condition in enumerate(progress(todo, desc="disturb", unit="condition")):
+        rows = np.flatnonzero([condition.applies(sound) for sound in sounds])
+        if not len(rows):
+            continue
+        changed = [condition.apply(sounds[i].samples, np.random.default_rng([seed, number, i])) for i in rows.tolist()]
+        heard.append(Heard(condition.name, rows, _answers(model, changed)))
+    return heard
+
+
+def table(heard: Sequence[Heard], sounds: Sequence[Sound], classes: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    """Rows of ``metrics/robustness.csv``, under `COLUMNS`, of what `listen` gave for `sounds`.
 
     A row's change is in points against the same clips undisturbed, with its 95 % interval, paired by recording.
     """
-    front_end = model.log_mel.params
     labels = np.array([sound.label for sound in sounds])
     recordings = np.array([sound.recording for sound in sounds])
-    clean = _heard(model, [sound.samples for sound in sounds])
-    everyone = np.ones(len(sounds), bool)
-    rows = [_row("clean", everyone, clean, clean, labels, recordings, model.classes, seed)]
-    todo = conditions(front_end.sample_rate_hz, front_end.window_samples)
-    for number, condition in enumerate(progress(todo, desc="disturb", unit="condition")):
-        chosen = np.array([condition.applies(sound) for sound in sounds])
-        if not chosen.any():
-            continue
-        changed = [
-            condition.apply(sounds[i].samples, np.random.default_rng([seed, number, i]))
-            for i in np.flatnonzero(chosen).tolist()
-        ]
-        heard = np.full(len(sounds), -1)
-        heard[chosen] = _heard(model, changed)
-        rows.append(_row(condition.name, chosen, heard, clean, labels, recordings, model.classes, seed))
-    return rows
+    clean = heard[0].answers
+    return [_row(one, clean[one.rows], labels[one.rows], recordings[one.rows], classes, seed) for one in heard]
 
 
 def ambience_verdicts(model: Model, sounds: Sequence[Sound], confidence: float, seed: int) -> dict[str, Any]:
@@ -225,22 +233,14 @@ def summary(rows: list[dict[str, Any]], ambience: dict[str, Any]) -> str:
 
 
 def _row(
-    name: str,
-    chosen: np.ndarray,
-    heard: np.ndarray,
-    clean: np.ndarray,
-    labels: np.ndarray,
-    recordings: np.ndarray,
-    classes: tuple[str, ...],
-    seed: int,
+    heard: Heard, clean: np.ndarray, labels: np.ndarray, recordings: np.ndarray, classes: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    labels, recordings = labels[chosen], recordings[chosen]
-    right, right_clean = heard[chosen] == labels, clean[chosen] == labels
+    right, right_clean = heard.answers == labels, clean == labels
     change, low, high = paired_accuracy_difference(right, right_clean, recordings, labels, seed=seed)
     recalls = {number: float(right[labels == number].mean()) for number in np.unique(labels).tolist()}
     worst = min(recalls, key=lambda number: recalls[number])
     return {
-        "condition": name,
+        "condition": heard.condition,
         "clips": len(labels),
         "recordings": len(np.unique(recordings)),
         "accuracy": rounded(float(right.mean())),
@@ -253,7 +253,7 @@ def _row(
     }
 
 
-def _heard(model: Model, samples: list[np.ndarray]) -> np.ndarray:
+def _answers(model: Model, samples: list[np.ndarray]) -> np.ndarray:
     batches = (samples[i : i + 32] for i in range(0, len(samples), 32))
     return np.concatenate([model.logits(_features(model.log_mel, batch)).argmax(axis=1) for batch in batches])
 

@@ -1,0 +1,111 @@
+"""What the compact network's INT8 files of `run.py` lose off the bench, on real clips.
+
+    python benchmarks/peers/disturbed.py --data DIR --folds 1 2 3 --json benchmarks/peers/disturbed.json
+
+The test clips of every fold are disturbed as the pipeline's stage `robustness` does it, and the answers of all folds
+and seeds pooled. `run.py` comes first: it keeps the files, and the answers that the temperature is fitted on.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+import soundfile
+from run import WORK, answers_path, temperature
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import trainings
+from earshot.datasets.parts import Parts
+from earshot.evaluation import robustness
+from earshot.evaluation.robustness import Heard, RobustnessParams, Sound
+from earshot.features import FRONT_END_VERSION, LogMel
+from earshot.files import write_json
+from earshot.inference.model import Model
+from earshot.lineage import METADATA_KEY, Card, probe_db
+
+
+def main() -> None:
+    """Ask every file about the disturbed test clips of its fold, then pool."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a copy of UrbanSound8K, whole or partial")
+    parser.add_argument("--folds", type=int, nargs="+", required=True, help="test folds, as `run.py` was told")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="of the trainings (default: 1 2)")
+    parser.add_argument("--clips", type=int, default=10**6, help="of each fold, at most (default: all)")
+    parser.add_argument("--json", type=Path, required=True, help="file for the results")
+    arguments = parser.parse_args()
+    cache = trainings.features(arguments.data, WORK / "features")
+    sounds: list[Sound] = []
+    heard: dict[str, list[Heard]] = {}
+    alone: list[dict[str, Any]] = []
+    for fold in arguments.folds:
+        parts = trainings.divided(cache, fold)
+        of_fold = _sounds(parts, arguments.data, arguments.clips)
+        for seed in arguments.seeds:
+            model = _model(parts, fold, seed)
+            for one in robustness.listen(model, of_fold, seed=0):
+                heard.setdefault(one.condition, []).append(replace(one, rows=one.rows + len(sounds)))
+            alone.append(robustness.ambience_verdicts(model, of_fold, RobustnessParams().confidence, seed=fold))
+            sounds += of_fold  # once for each seed: its recordings stay one unit of the bootstrap
+    pooled = [
+        Heard(name, *(np.concatenate([getattr(one, part) for one in ones]) for part in ("rows", "answers")))
+        for name, ones in heard.items()
+    ]
+    shares = [found["share_with_short_sound_verdict"] for found in alone]
+    results = {
+        "test_folds": arguments.folds,
+        "seeds": arguments.seeds,
+        "conditions": robustness.table(pooled, sounds, parts.classes, seed=0),  # clips of all seeds
+        "ambience_alone": {
+            "windows": sum(found["windows"] for found in alone),
+            "confidence": RobustnessParams().confidence,
+            "share_with_short_sound_verdict": round(float(np.mean(shares)), 4),
+            "of_each_file": shares,
+        },
+    }
+    write_json(arguments.json, results)
+    print(json.dumps(results, indent=2))
+
+
+def _sounds(parts: Parts, data: Path, most: int) -> list[Sound]:
+    test = parts.part("test")
+    paths = test.clips["path"].tolist()
+    files = pd.DataFrame({"path": paths, "codec": [soundfile.info(data / path).subtype for path in paths]})
+    return robustness.read_sounds(
+        test.clips, files, test.labels, data, trainings.FRONT_END.sample_rate_hz, most, seed=0
+    )
+
+
+def _model(parts: Parts, fold: int, seed: int) -> Model:
+    """The kept INT8 file with a card, which is what a model needs to be asked."""
+    file = onnx.load_from_string(np.load(answers_path("compact", fold, seed))["int8_file"].tobytes())
+    front_end, nothing = trainings.FRONT_END, trainings.PLAIN
+    card = Card(
+        "compact",
+        parts.classes,
+        temperature(fold),
+        0.0,
+        asdict(front_end),
+        FRONT_END_VERSION,
+        probe_db(LogMel(front_end)),
+        nothing.dataset,
+        parts.split,
+        nothing.params,
+        nothing.code,
+        {},
+    )
+    onnx.helper.set_model_props(file, {METADATA_KEY: card.to_json()})
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "int8.onnx"
+        path.write_bytes(file.SerializeToString())
+        return Model(path)
+
+
+if __name__ == "__main__":
+    main()
