@@ -351,12 +351,29 @@ QUANTIZATION = {
 }
 
 
+OTHERS = {
+    "confidence": {"ece": 0.051851, "ece_corrected": 0.0, "nll": 0.40364, "nll_uncalibrated": 0.470204},
+    "robustness": {
+        "worst_condition": "room",
+        "worst_change_points": -12.121212,
+        "ambience_alone": {"share_with_short_sound_verdict": 0.015},
+    },
+    "unknown": {
+        "known_called_unknown": 0.007576,
+        "near": {"called_unknown_mean": 0.4, "auroc_mean": 0.690894},
+        "far": {"called_unknown_mean": 0.086667, "auroc_mean": 0.926894},
+    },
+}
+
+
 def test_results_are_the_figures_of_the_last_run_and_where_to_look(tmp_path):
     plots = tmp_path / "metrics" / "plots"
     plots.mkdir(parents=True)
     (plots / "confusion.png").write_bytes(b"")
     (plots.parent / "evaluation.json").write_text(json.dumps(EVALUATION))
     (plots.parent / "quantization.json").write_text(json.dumps(QUANTIZATION))
+    for name, document in OTHERS.items():
+        (plots.parent / f"{name}.json").write_text(json.dumps(document))
     process = earshot("results", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     for words in (
@@ -366,6 +383,9 @@ def test_results_are_the_figures_of_the_last_run_and_where_to_look(tmp_path):
         "car_horn, recall 0.167",
         "metrics/plots/confusion.png",
         "passed; released as models/earshot.int8.onnx",
+        "calibration error 0.052, 0.000 more than chance makes; negative log-likelihood 0.404, uncalibrated 0.470",
+        "room costs most: -12.1 points; ambience alone is taken for a short sound in 1.5%",
+        "0.8% of the classes' own clips, 40% of the classes left out (AUROC 0.691), 9% of ambience, noise and tones",
     ):
         assert words in process.stdout
 
@@ -375,6 +395,7 @@ def test_results_name_a_failed_gate_a_leak_and_a_missing_interval():
         {**EVALUATION, "accuracy_ci_low": None, "accuracy_ci_high": None, "test_clips_of_known_recordings": 125},
         {**QUANTIZATION, "passed": False, "broken": ["accuracy drop is 0.02"], "accuracy_drop": -0.01},
         [],
+        {},
     )
     assert "too few recordings for an interval" in text
     assert "125 test clips come from recordings that were trained on" in text

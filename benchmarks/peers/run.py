@@ -115,15 +115,18 @@ def _compact(features: Path, fold: int, seed: int) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
     train, test = parts.part("train"), parts.part("test").features
     fp32, int8 = _files(features, parts, train, seed)
-    file = np.frombuffer(int8.SerializeToString(), np.uint8)  # `disturbed.py` asks it about more than these clips
-    return {"logits": run_logits(fp32, test), "int8": run_logits(int8, test), "int8_file": file}
+    return {"logits": run_logits(fp32, test), "int8": run_logits(int8, test), "int8_file": _kept(int8)}
 
 
 def _judge(features: Path, fold: int, inner: int, seed: int) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
     judged = parts.validations[inner]
     _, int8 = _files(features, parts, judged.train, seed)
-    return {"int8": run_logits(int8, judged.held.features), "labels": judged.held.labels}
+    return {"int8": run_logits(int8, judged.held.features), "labels": judged.held.labels, "int8_file": _kept(int8)}
+
+
+def _kept(file: onnx.ModelProto) -> np.ndarray:
+    return np.frombuffer(file.SerializeToString(), np.uint8)  # to be asked about other sounds later
 
 
 def _files(features: Path, parts: Parts, train: Part, seed: int) -> tuple[onnx.ModelProto, onnx.ModelProto]:

@@ -30,12 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
     evaluation = _read(metrics / "evaluation.json")
     quantization = _read(metrics / "quantization.json")
     plots = sorted(path for path in (metrics / "plots").rglob("*.png"))
-    print(summary(evaluation, quantization, plots))
+    print(summary(evaluation, quantization, plots, _others(metrics)))
     return 0
 
 
-def summary(evaluation: dict[str, Any], quantization: dict[str, Any], plots: list[Path]) -> str:
-    """The figures in words, from the two documents' contents and the pictures' paths."""
+def summary(
+    evaluation: dict[str, Any], quantization: dict[str, Any], plots: list[Path], others: dict[str, dict[str, Any]]
+) -> str:
+    """The figures in words, from the documents' contents and the pictures' paths; `others` holds those of `OTHERS`."""
     folds = evaluation.get("test_folds")
     where = f", test fold{'' if len(folds) == 1 else 's'} {', '.join(map(str, folds))}" if folds else ""
     lines = [
@@ -47,12 +49,45 @@ def summary(evaluation: dict[str, Any], quantization: dict[str, Any], plots: lis
         ("gate", _gate(quantization)),
         ("worst class", f"{evaluation['worst_class']}, recall {evaluation['worst_class_recall']:.3f}"),
     ]  # fmt: skip
+    lines += [(name, words(others[name])) for name, words in OTHERS.items() if name in others]
     known = evaluation.get("test_clips_of_known_recordings")
     if known:
         lines.append(("leak", f"{known} test clips come from recordings that were trained on: accuracy is flattered"))
     lines += [("plots" if number == 0 else "", path.as_posix()) for number, path in enumerate(plots)]
     lines.append(("compare", "dvc metrics diff"))
     return table(lines)
+
+
+def _confidence(found: dict[str, Any]) -> str:
+    return (
+        f"calibration error {found['ece']:.3f}, {found['ece_corrected']:.3f} more than chance makes; negative "
+        f"log-likelihood {found['nll']:.3f}, uncalibrated {found['nll_uncalibrated']:.3f}"
+    )
+
+
+def _robustness(found: dict[str, Any]) -> str:
+    return (
+        f"{found['worst_condition']} costs most: {found['worst_change_points']:+.1f} points; ambience alone is taken "
+        f"for a short sound in {found['ambience_alone']['share_with_short_sound_verdict']:.1%}"
+    )
+
+
+def _unknown(found: dict[str, Any]) -> str:
+    sides = [
+        f"{found[side]['called_unknown_mean']:.0%} of {words} (AUROC {found[side]['auroc_mean']:.3f})"
+        for side, words in (("near", "the classes left out"), ("far", "ambience, noise and tones"))
+        if side in found
+    ]
+    return f"called unknown: {found['known_called_unknown']:.1%} of the classes' own clips, " + ", ".join(sides)
+
+
+OTHERS = {"confidence": _confidence, "robustness": _robustness, "unknown": _unknown}
+
+
+def _others(metrics: Path) -> dict[str, dict[str, Any]]:
+    """What an older run, or one that was stopped early, may not have."""
+    paths = {name: metrics / f"{name}.json" for name in OTHERS}
+    return {name: _read(path) for name, path in paths.items() if path.exists()}
 
 
 def _interval(evaluation: dict[str, Any]) -> str:
