@@ -10,6 +10,7 @@ from earshot.evaluation.calibration import (
     TEMPERATURES,
     brier_score,
     fit_temperature,
+    likeliest_temperature,
     negative_log_likelihood,
     reliability,
 )
@@ -37,28 +38,90 @@ def test_softmax_refuses_a_temperature_that_is_not_positive(temperature):
         softmax(np.zeros(3), temperature)
 
 
+def drawn(logits: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Labels for which `logits` are calibrated as they are."""
+    return (softmax(logits).cumsum(axis=1) > random.random((len(logits), 1))).argmax(axis=1)
+
+
 @pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
 def test_temperature_of_logits_scaled_by_a_known_factor_is_that_factor(factor):
     random = np.random.default_rng(2)
     logits = random.normal(0, 2, (40_000, 6))
-    labels = (softmax(logits).cumsum(axis=1) > random.random((len(logits), 1))).argmax(axis=1)  # calibrated by design
-    assert fit_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.03)
+    labels = drawn(logits, random)
+    assert likeliest_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.03)
+    assert fit_temperature(logits * factor, labels, np.arange(40_000)) == pytest.approx(factor, rel=0.03)
 
 
-def test_temperature_is_the_minimum_of_the_loss():
+def test_the_likeliest_temperature_is_the_minimum_of_the_loss():
     random = np.random.default_rng(3)
     logits, labels = random.normal(0, 3, (200, 4)), random.integers(0, 4, 200)
     logits[np.arange(200), labels] += 2.5
-    best = fit_temperature(logits, labels)
+    best = likeliest_temperature(logits, labels)
     grid = np.geomspace(0.5, 4, 800)
     losses = [log_loss(labels, softmax(logits, t), labels=range(4)) for t in grid]
     assert best == pytest.approx(grid[int(np.argmin(losses))], rel=3e-3)
 
 
-def test_temperature_stops_at_its_limits_where_no_minimum_exists():
+def test_the_likeliest_temperature_stops_at_its_limits_where_no_minimum_exists():
     labels = np.array([0, 1, 2])
-    assert fit_temperature(np.eye(3), labels) == TEMPERATURES[0]
-    assert fit_temperature(-np.eye(3), labels) == TEMPERATURES[1]
+    assert likeliest_temperature(np.eye(3), labels) == TEMPERATURES[0]
+    assert likeliest_temperature(-np.eye(3), labels) == TEMPERATURES[1]
+
+
+def of_recordings(
+    recordings: int, clips: int, random: np.random.Generator, factor: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits, labels and names of recordings whose clips are alike: right or wrong together."""
+    logits = random.normal(0, 2, (recordings, 5))
+    labels = drawn(logits, random)
+    near = np.repeat(logits, clips, axis=0) + random.normal(0, 0.1, (recordings * clips, 5))
+    return factor * near, np.repeat(labels, clips), np.repeat(np.arange(recordings), clips)
+
+
+def test_the_temperature_is_shrunk_by_what_other_draws_of_recordings_would_give():
+    """The variance behind it against a bootstrap of whole recordings."""
+    random = np.random.default_rng(4)
+    logits, labels, recordings = of_recordings(150, 8, random, factor=2.0)
+    likeliest = np.log(likeliest_temperature(logits, labels))
+    shrunk = np.log(fit_temperature(logits, labels, recordings))
+    deviation = np.sqrt((1 - shrunk / likeliest) * likeliest**2)
+    again = []
+    for _ in range(400):
+        rows = (8 * random.integers(0, 150, 150)[:, None] + np.arange(8)).ravel()
+        again.append(np.log(likeliest_temperature(logits[rows], labels[rows])))
+    assert deviation == pytest.approx(np.std(again), rel=0.2)
+    assert 0 < shrunk < likeliest
+
+
+def test_more_clips_of_the_same_recordings_carry_no_more():
+    logits, labels, recordings = of_recordings(60, 1, np.random.default_rng(5), factor=2.0)
+    thrice = [np.repeat(values, 3, axis=0) for values in (logits, labels, recordings)]
+    assert fit_temperature(*thrice) == pytest.approx(fit_temperature(logits, labels, recordings), rel=1e-6)
+    of_their_own = fit_temperature(thrice[0], thrice[1], np.arange(180))
+    assert of_their_own > fit_temperature(*thrice)
+
+
+def test_few_recordings_are_better_calibrated_so_than_by_their_likeliest_temperature():
+    random = np.random.default_rng(6)
+    loss = {"likeliest": [], "shrunk": []}
+    for _ in range(200):
+        logits, labels, recordings = of_recordings(30, 10, random)
+        others, other_labels, _ = of_recordings(200, 1, random)
+        for name, temperature in (
+            ("likeliest", likeliest_temperature(logits, labels)),
+            ("shrunk", fit_temperature(logits, labels, recordings)),
+        ):
+            loss[name].append(negative_log_likelihood(softmax(others, temperature), other_labels))
+    assert np.mean(loss["shrunk"]) < np.mean(loss["likeliest"])
+
+
+def test_where_recordings_cannot_tell_the_temperature_is_one():
+    random = np.random.default_rng(7)
+    logits, labels, _ = of_recordings(1, 40, random, factor=3.0)
+    assert fit_temperature(logits, labels, np.zeros(40)) == 1
+    right = np.eye(3)[np.arange(30) % 3]  # no error says how sure such answers may be
+    assert fit_temperature(np.zeros((30, 3)), np.arange(30) % 3, np.arange(30)) == 1
+    assert fit_temperature(right, np.arange(30) % 3, np.arange(30)) == 1
 
 
 def test_nll_and_brier_agree_with_scikit_learn():
@@ -143,4 +206,6 @@ def test_mismatched_arrays_are_refused():
     with pytest.raises(ValueError, match="shapes"):
         reliability(np.zeros(3), np.zeros(4))
     with pytest.raises(ValueError, match="shapes"):
-        fit_temperature(np.zeros((3, 2)), np.zeros(4, int))
+        fit_temperature(np.zeros((3, 2)), np.zeros(4, int), np.zeros(3))
+    with pytest.raises(ValueError, match="shapes"):
+        fit_temperature(np.zeros((3, 2)), np.zeros(3, int), np.zeros(4))

@@ -122,7 +122,9 @@ def _judge(features: Path, fold: int, inner: int, seed: int) -> dict[str, np.nda
     parts = trainings.divided(features, fold)
     judged = parts.validations[inner]
     _, int8 = _files(features, parts, judged.train, seed)
-    return {"int8": run_logits(int8, judged.held.features), "labels": judged.held.labels, "int8_file": _kept(int8)}
+    recordings = judged.held.clips["recording"].to_numpy(dtype=str)
+    said = {"int8": run_logits(int8, judged.held.features), "int8_file": _kept(int8)}
+    return {**said, "labels": judged.held.labels, "recordings": recordings}
 
 
 def _kept(file: onnx.ModelProto) -> np.ndarray:
@@ -224,8 +226,8 @@ def _answers(name: str, key: str, folds: list[int], seeds: list[int]) -> np.ndar
 def temperature(fold: int) -> float:
     """Of the INT8 files that test on `fold`: fitted on what the judges say of clips that they never heard."""
     judged = [np.load(answers_path("compact", fold, f"inner{inner}")) for inner in range(JUDGING_FOLDS)]
-    logits, labels = (np.concatenate([of_inner[key] for of_inner in judged]) for key in ("int8", "labels"))
-    return fit_temperature(logits, labels)
+    keys = ("int8", "labels", "recordings")
+    return fit_temperature(*(np.concatenate([of_inner[key] for of_inner in judged]) for key in keys))
 
 
 def _with_interval(values: np.ndarray, recordings: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

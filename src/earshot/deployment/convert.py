@@ -62,6 +62,7 @@ def convert(
     if parts.inner is not None:
         asked = [to_files(judge, fold.train, settings, seed) for judge, fold in zip(judges, folds, strict=True)]
     labels = np.concatenate([fold.held.labels for fold in folds])
+    recordings = np.concatenate([fold.held.clips["recording"].to_numpy(dtype=str) for fold in folds])
     converted = []
     for which, model in enumerate(models):
         said = [run_outputs(files[which], fold.held.features) for files, fold in zip(asked, folds, strict=True)]
@@ -69,8 +70,8 @@ def convert(
         of_none = [of_fold for _, of_fold in said if of_fold is not None]
         none_logits = np.concatenate(of_none) if of_none else None
         # Rounded as the card keeps it, so that figures and service divide by the very same number.
-        converted.append(Converted(model, logits, none_logits, round(fit_temperature(logits, labels), 6)))
-    recordings = np.concatenate([fold.held.clips["recording"].to_numpy(dtype=str) for fold in folds])
+        temperature = round(fit_temperature(logits, labels, recordings), 6)
+        converted.append(Converted(model, logits, none_logits, temperature))
     return Pair(converted[0], converted[1], labels, recordings)
 
 
