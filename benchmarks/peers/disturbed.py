@@ -87,18 +87,18 @@ def _model(parts: Parts, fold: int, seed: int) -> Model:
     file = onnx.load_from_string(np.load(answers_path("compact", fold, seed))["int8_file"].tobytes())
     front_end, nothing = trainings.FRONT_END, trainings.PLAIN
     card = Card(
-        "compact",
-        parts.classes,
-        temperature(fold),
-        0.0,
-        asdict(front_end),
-        FRONT_END_VERSION,
-        probe_db(LogMel(front_end)),
-        nothing.dataset,
-        parts.split,
-        nothing.params,
-        nothing.code,
-        {},
+        architecture="compact",
+        classes=parts.classes,
+        temperature=temperature(fold),
+        unknown_threshold=0.0,
+        front_end=asdict(front_end),
+        front_end_version=FRONT_END_VERSION,
+        probe_db=probe_db(LogMel(front_end)),
+        dataset=nothing.dataset,
+        split=parts.split,
+        params=nothing.params,
+        code=nothing.code,
+        metrics={},
     )
     onnx.helper.set_model_props(file, {METADATA_KEY: card.to_json()})
     with tempfile.TemporaryDirectory() as directory:
