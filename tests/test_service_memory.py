@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from earshot.inference.config import TimelineParams
 from earshot.service import engine as engine_module
 from earshot.service.config import ServiceParams, Settings
 from earshot.service.engine import Engine
+from earshot.service.memory import give_back
 from service_server import running
 
 
@@ -47,3 +49,19 @@ def test_a_worker_has_one_heap(tiny_model_path: Path, tmp_path: Path) -> None:
     with running(tmp_path / "home", tiny_model_path, {}) as server:
         (worker,) = server.workers()
         assert worker.environ()["MALLOC_ARENA_MAX"] == "1"
+
+
+def test_what_a_refused_upload_kept_in_a_cycle_is_freed() -> None:
+    def refuse(samples: set[int]) -> Exception:
+        error = ValueError("refused")
+        try:
+            raise error  # its traceback holds this frame, and this frame holds it
+        except ValueError as caught:
+            return caught
+
+    samples = {1, 2, 3}
+    kept = weakref.ref(samples)
+    refuse(samples)
+    del samples
+    give_back()
+    assert kept() is None

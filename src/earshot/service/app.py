@@ -31,7 +31,7 @@ from earshot.service import answers, logs
 from earshot.service.config import Settings, read_settings
 from earshot.service.engine import Engine
 from earshot.service.front import Front
-from earshot.service.memory import ONE_HEAP
+from earshot.service.memory import ONE_HEAP, settle
 from earshot.service.metrics import Metrics
 from earshot.service.openapi import METHODS, OPEN
 from earshot.service.refusals import from_audio
@@ -128,6 +128,7 @@ class Earshot:
         WORKER.metrics = Metrics()
         WORKER.engine = Engine(SETTINGS, WORKER.metrics)
         WORKER.engine.warm_up()
+        settle()
 
     @bentoml.api(route="/classify")
     def classify(self, file: Path) -> dict[str, Any]:
