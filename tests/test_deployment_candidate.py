@@ -289,11 +289,17 @@ def test_frame_logits_come_with_compact_only(made):
             model.frame_logits(cells)
         return
     over_time = model.frame_logits(cells)
-    whole = np.hstack([model.logits(cells), *([model.none_logits(cells)] if made.knows_none else [])])
     assert over_time.shape == (3, len(CLASSES) + made.knows_none, FRONT_END.window_frames // 8)
-    assert np.allclose(over_time.mean(axis=2), whole, atol=1e-4)
-    longer = np.concatenate([cells, cells, cells], axis=2)
-    assert model.frame_logits(longer).shape[2] == 3 * FRONT_END.window_frames // 8
+    partly = np.concatenate([cells, unrelated(3, 4), cells], axis=2)
+    over_time = model.frame_logits(partly)
+    assert over_time.shape[2] == 3 * FRONT_END.window_frames // 8
+    weights = np.ones((3, 1, over_time.shape[2]))
+    if made.knows_none:
+        assert np.allclose(over_time[:, -1].mean(axis=1), model.none_logits(partly)[:, 0], atol=1e-4)
+        weights = 1 - softmax(over_time.astype(np.float64), axis=1)[:, -1:]
+        assert np.ptp(weights, axis=2).min() > 0.1
+    expected = (over_time[:, : len(CLASSES)] * weights).sum(axis=2) / weights.sum(axis=2)
+    assert np.abs(model.logits(partly) - expected).max() < 0.01
 
 
 def test_a_network_trained_on_short_windows_hears_long_sounds():

@@ -231,8 +231,7 @@ def test_clips_of_no_class_are_learnt_as_that_and_are_none_of_validation():
 
     def of_none(features: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            embedding = model.embed(model.normalise(torch.from_numpy(features.astype(np.float32))))
-            everything = torch.cat([model.logits(embedding), model.none_logits(embedding)], dim=1)
+            everything = model.mean_logits(model.embed(model.normalise(torch.from_numpy(features.astype(np.float32)))))
         return everything.softmax(dim=1)[:, -1].numpy()
 
     assert of_none(others.features).min() > 0.5 > of_none(held.features).mean()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import special
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -57,8 +58,9 @@ def test_compact_has_about_300_thousand_parameters():
     assert 280_000 < parameters(model) < 330_000
 
 
-def test_compact_takes_at_most_100_million_products_a_window():
-    model = make_model("compact", CLASSES, FRONT_END).eval()
+@pytest.mark.parametrize(("knows_none", "head"), [(False, 128 * 10), (True, 21 * (128 * 11 + 11))])
+def test_compact_takes_at_most_100_million_products_a_window(knows_none, head):
+    model = make_model("compact", CLASSES, FRONT_END, knows_none=knows_none).eval()
     with FlopCounterMode(display=False) as counted, torch.inference_mode():
         model(decibels(1))
     # Cells after the stem's pool, after the first block's (which comes between its convolutions), after the second's.
@@ -67,7 +69,7 @@ def test_compact_takes_at_most_100_million_products_a_window():
     products += 9 * 16 * 32 * after_stem + (9 * 32 * 32 + 16 * 32) * after_first
     products += (9 * 32 * 64 + 9 * 64 * 64 + 32 * 64) * after_first
     products += (9 * 64 * 128 + 9 * 128 * 128 + 64 * 128) * after_second
-    products += 128 * 10
+    products += head
     assert counted.get_total_flops() == 2 * products
     assert products < 100e6
 
@@ -93,7 +95,7 @@ def test_frame_logits_are_a_fifth_of_a_second_apart():
     assert model.frame_stride * FRONT_END.hop_s == pytest.approx(0.19, abs=0.005)
 
 
-def test_logits_are_the_mean_of_frame_logits():
+def test_without_none_logits_are_the_mean_of_frame_logits():
     torch.manual_seed(0)
     model = make_model("compact", CLASSES, FRONT_END).eval()
     with torch.inference_mode():
@@ -106,6 +108,31 @@ def test_logits_are_the_mean_of_frame_logits():
         torch.testing.assert_close(over_time, expected, rtol=0, atol=1e-5)
 
 
+def test_a_frame_counts_for_as_much_as_it_holds_a_class():
+    torch.manual_seed(0)
+    model = make_model("compact", CLASSES, FRONT_END, knows_none=True).eval()
+    embedding = torch.randn(4, 128, 21) * 4
+    with torch.inference_mode():
+        logits, over_time, of_none = (
+            say(embedding).double().numpy() for say in (model.logits, model.frame_logits, model.frame_none_logits)
+        )
+        plain = model.mean_logits(embedding).double().numpy()
+    weights = 1 - special.softmax(np.concatenate([over_time, of_none], axis=1), axis=1)[:, -1]
+    assert weights.min() < 0.2 < 0.9 < weights.max()
+    expected = [np.average(clip, axis=1, weights=weight) for clip, weight in zip(over_time, weights, strict=True)]
+    assert np.abs(logits - expected).max() < 0.01
+    assert np.abs(plain - np.concatenate([over_time, of_none], axis=1).mean(axis=2)).max() < 1e-5
+    assert np.abs(plain[:, :-1] - expected).max() > 0.1
+
+
+def test_where_no_frame_holds_a_class_all_count_alike():
+    model = make_model("compact", CLASSES, FRONT_END, knows_none=True).eval()
+    nn.init.constant_(model.none.bias, 200.0)
+    embedding = torch.randn(2, 128, 21)
+    with torch.inference_mode():
+        torch.testing.assert_close(model.logits(embedding), model.mean_logits(embedding)[:, :-1], rtol=0, atol=1e-5)
+
+
 def test_none_of_the_classes_is_one_more_logit_and_changes_no_other():
     torch.manual_seed(0)
     plain = make_model("compact", CLASSES, FRONT_END).eval()
@@ -113,8 +140,9 @@ def test_none_of_the_classes_is_one_more_logit_and_changes_no_other():
     model.load_state_dict(plain.state_dict(), strict=False)
     assert parameters(model) == parameters(plain) + 128 + 1
     with torch.inference_mode():
-        assert torch.equal(model(decibels(4)), plain(decibels(4)))
         embedding = model.embed(model.normalise(decibels(4)))
+        assert torch.equal(model.frame_logits(embedding), plain.frame_logits(embedding))
+        assert torch.equal(model.mean_logits(embedding)[:, :-1], plain.mean_logits(embedding))
         of_none, over_time = model.none_logits(embedding), model.frame_none_logits(embedding)
         assert (of_none.shape, over_time.shape) == ((4, 1), (4, 1, FRAMES // 8))
         torch.testing.assert_close(of_none, over_time.mean(dim=2), rtol=0, atol=1e-5)

@@ -129,10 +129,7 @@ def _train(parts: Parts, architecture: str, outside: list[np.ndarray], steps: in
 
 def _outputs(model: Compact | Tutorial, features: torch.Tensor) -> torch.Tensor:
     """Logits of the classes and, of a network that knows it, of none of them: (clips, outputs)."""
-    if isinstance(model, Tutorial) or model.none is None:
-        return model(features)
-    embedding = model.embed(model.normalise(features))
-    return torch.cat([model.logits(embedding), model.none_logits(embedding)], dim=1)
+    return model(features) if isinstance(model, Tutorial) else model.mean_logits(model.embed(model.normalise(features)))
 
 
 def _settle_batch_norm(model: torch.nn.Module, features: torch.Tensor) -> None:

@@ -115,20 +115,21 @@ def _compact(features: Path, fold: int, seed: int) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
     train, test = parts.part("train"), parts.part("test").features
     fp32, int8 = _files(features, parts, train, seed)
-    return {"logits": run_logits(fp32, test), "int8": run_logits(int8, test), "int8_file": _kept(int8)}
+    return {"logits": run_logits(fp32, test), "int8": run_logits(int8, test), **_kept(fp32, int8)}
 
 
 def _judge(features: Path, fold: int, inner: int, seed: int) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
     judged = parts.validations[inner]
-    _, int8 = _files(features, parts, judged.train, seed)
+    fp32, int8 = _files(features, parts, judged.train, seed)
     recordings = judged.held.clips["recording"].to_numpy(dtype=str)
-    said = {"int8": run_logits(int8, judged.held.features), "int8_file": _kept(int8)}
+    said = {"int8": run_logits(int8, judged.held.features), **_kept(fp32, int8)}
     return {**said, "labels": judged.held.labels, "recordings": recordings}
 
 
-def _kept(file: onnx.ModelProto) -> np.ndarray:
-    return np.frombuffer(file.SerializeToString(), np.uint8)  # to be asked about other sounds later
+def _kept(fp32: onnx.ModelProto, int8: onnx.ModelProto) -> dict[str, np.ndarray]:
+    files = {"fp32_file": fp32, "int8_file": int8}  # to be asked about other sounds later
+    return {name: np.frombuffer(file.SerializeToString(), np.uint8) for name, file in files.items()}
 
 
 def _files(features: Path, parts: Parts, train: Part, seed: int) -> tuple[onnx.ModelProto, onnx.ModelProto]:

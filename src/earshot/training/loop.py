@@ -221,10 +221,7 @@ def _step_loss(
     def compact_loss(decibels: Tensor, labels: Tensor, done: float) -> Tensor:
         batch, targets = augmentation(decibels, labels, done, model.normalise)
         with autocast(batch.device):
-            embedding = model.embed(batch)
-            logits = model.logits(embedding)
-            if model.none is not None:
-                logits = torch.cat([logits, model.none_logits(embedding)], dim=1)
+            logits = model.mean_logits(model.embed(batch))
         return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
 
     return compact_loss

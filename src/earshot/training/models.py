@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_LEAST_WEIGHT = 1e-4  # of a frame in `Compact.logits`: where all are surely none of the classes, all count alike
+
 
 class Normalise(nn.Module):
     """Subtract each mel band's mean over the training clips and divide by its deviation."""
@@ -69,7 +71,10 @@ class Compact(nn.Module):
     and squeeze-and-excitation do not.
 
     With `knows_none` it has one logit more, for none of the classes, which a softmax over all of them weighs against
-    the others (`none_logits`). It is apart from `logits`, which say which class it is if it is one.
+    the others (`none_logits`). It is apart from `logits`, which say which class it is if it is one: in their mean over
+    time a frame counts for as much as it holds a class, so that a short sound is not voted down by the silence or the
+    traffic around it. It is trained through the plain mean (`mean_logits`), where a frame that holds nothing is an
+    example of what holds nothing.
     """
 
     frame_stride = 8  # input frames for each vector of frame_logits
@@ -94,19 +99,36 @@ class Compact(nn.Module):
         return self.dropout(self.blocks(self.stem(self.relax(normalised)[:, None])).mean(dim=2))
 
     def logits(self, embedding: Tensor) -> Tensor:
-        """Logits (batch, classes): the mean of `frame_logits` over time.
+        """Logits (batch, classes): the mean of `frame_logits` over time, each with the probability that its frame holds
+        one of the classes for its weight. Without `knows_none` all weights are equal.
+
+        Such a weight is a kind of attention (McFee et al., "Adaptive Pooling Operators for Weakly Labeled Sound Event
+        Detection", IEEE/ACM TASLP 2018, compare others), but it has nothing to be learnt: "none" was learnt already.
+        """
+        if self.none is None:
+            return self.mean_logits(embedding)
+        over_time = self.frame_logits(embedding)
+        everything = torch.cat([over_time, self.frame_none_logits(embedding)], dim=1)
+        weights = 1 + _LEAST_WEIGHT - everything.softmax(dim=1)[:, -1:].transpose(1, 2)
+        # One product for sum and weight: onnxruntime then gives a clip the same bits alone and in any batch.
+        sums = torch.cat([over_time, torch.ones_like(over_time[:, :1])], dim=1) @ weights
+        return (sums[:, :-1] / sums[:, -1:]).squeeze(2)
+
+    def mean_logits(self, embedding: Tensor) -> Tensor:
+        """The plain mean over time, (batch, classes), and with `knows_none` that of none of them beside it.
 
         The mean is taken before the product, which is linear: the same value, and over 128 rows a clip onnxruntime
         gives a clip the same bits alone and in any batch.
         """
-        return self.frame_logits(embedding.mean(dim=2, keepdim=True)).squeeze(2)
+        logits = self.frame_logits(embedding.mean(dim=2, keepdim=True)).squeeze(2)
+        return logits if self.none is None else torch.cat([logits, self.none_logits(embedding)], dim=1)
 
     def frame_logits(self, embedding: Tensor) -> Tensor:
         """Logits over time, shape (batch, classes, frames // 8)."""
         return _over_time(self.head, embedding)
 
     def none_logits(self, embedding: Tensor) -> Tensor:
-        """The logit of none of the classes, shape (batch, 1): as `logits`."""
+        """The logit of none of the classes, shape (batch, 1): the plain mean over time."""
         return self.frame_none_logits(embedding.mean(dim=2, keepdim=True)).squeeze(2)
 
     def frame_none_logits(self, embedding: Tensor) -> Tensor:
