@@ -163,7 +163,7 @@ def test_the_sizes_are_those_of_the_files(small_project):
     quantization = small_project.json("metrics/quantization.json")
     for kind, name in (("fp32", "earshot.onnx"), ("int8", "earshot.int8.onnx")):
         assert quantization[f"{kind}_bytes"] == (small_project.root / "models" / name).stat().st_size
-    assert quantization["int8_bytes"] < 400_000
+    assert quantization["int8_bytes"] < 350_000
 
 
 def test_what_is_released_is_the_candidate(small_project):
