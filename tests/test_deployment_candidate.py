@@ -288,8 +288,14 @@ def test_frame_logits_come_with_compact_only(made):
         with pytest.raises(ModelError, match="cannot locate sounds in time"):
             model.frame_logits(cells)
         return
-    over_time = model.frame_logits(cells)
-    assert over_time.shape == (3, len(CLASSES) + made.knows_none, FRONT_END.window_frames // 8)
+    assert model.frame_logits(cells).shape == (3, len(CLASSES) + made.knows_none, FRONT_END.window_frames // 8)
+
+
+def test_logits_are_frame_logits_weighted_by_how_surely_a_frame_holds_a_class(made):
+    if made.architecture == "tutorial":
+        return
+    model = Model(made.directory / "earshot.int8.onnx")
+    cells = made.parts.part("test").features[:3]
     partly = np.concatenate([cells, unrelated(3, 4), cells], axis=2)
     over_time = model.frame_logits(partly)
     assert over_time.shape[2] == 3 * FRONT_END.window_frames // 8

@@ -3,7 +3,7 @@
 glibc keeps what a burst has freed, and keeps it apart for each thread that allocates, with what is in use in between:
 after 3,000 strange uploads a worker held 50 MB more than before. With one heap for all threads (`ONE_HEAP`, which only
 counts at a process's start), and with its free pages handed back at rest, it was 7 MB. Threads lose no time by it: they
-hold Python's lock for most of theirs. Where the C library is another one, nothing is done.
+hold Python's lock for most of theirs. Where the C library is another one, it keeps what it keeps.
 
 A refused upload's error and the frames of its traceback refer to each other and so keep what those frames had read,
 until Python's collector comes by. It is called at rest too: after 300 strange uploads 2 MB stayed instead of 2 to 30.
@@ -23,7 +23,9 @@ def settle() -> None:
 
 
 def give_back() -> None:
-    """Hand free pages back, in some milliseconds. Allocations thereafter cost a page fault each, so not in a hurry."""
+    """Free what only the collector can, and hand free pages back, in some milliseconds. Allocations thereafter cost a
+    page fault each, so not in a hurry.
+    """
     gc.collect()
     malloc_trim: Any = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
