@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from earshot.datasets import urbansound8k
-from earshot.datasets.auxiliary import open_auxiliary
-from earshot.datasets.cache import open_cache
-from earshot.datasets.extract import build
-from earshot.datasets.parts import Parts, load_parts
-from earshot.datasets.split import SplitParams
-from earshot.datasets.synthetic.auxiliary import make
+from earshot.clips.cache import open_cache
+from earshot.clips.extra import open_auxiliary
+from earshot.clips.extract import build
+from earshot.clips.parts import Parts, load_parts
+from earshot.clips.split import SplitParams
+from earshot.core.files import STATE_DIR, atomic_file
+from earshot.core.hashes import hash_code, hash_json
 from earshot.deployment.provenance import Provenance
-from earshot.features import FrontEndParams
-from earshot.files import STATE_DIR, atomic_file
-from earshot.hashes import hash_code, hash_json
-from earshot.inference.scores import UNKNOWN
+from earshot.hearing.log_mel import FrontEndParams
+from earshot.model.scores import UNKNOWN
+from earshot.sources import urbansound8k
+from earshot.sources.extra_clips import make
 
 ROOT = Path(__file__).parents[1]
 FRONT_END = FrontEndParams()
@@ -67,7 +67,7 @@ def auxiliary(cache: Path) -> Path:
 
 
 def auxiliary_of(cache: Path, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Those of some classes, and the unrelated ones, as `earshot.datasets.auxiliary.open_auxiliary` gives them."""
+    """Those of some classes, and the unrelated ones, as `earshot.clips.extra.open_auxiliary` gives them."""
     everything = sorted(set(open_cache(cache)[1]["label"]))
     made = open_auxiliary(everything, auxiliary(cache))
     assert made is not None

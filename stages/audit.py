@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from earshot import params, stage
 from earshot.audit.config import AuditParams
 from earshot.audit.report import summary
 from earshot.audit.run import audit
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.paths import clips_root
-from earshot.files import exclusive
+from earshot.clips.config import DatasetParams
+from earshot.clips.paths import clips_root
+from earshot.core import params, stage
+from earshot.core.files import exclusive
 
 
 def main() -> None:

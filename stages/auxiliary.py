@@ -1,14 +1,14 @@
 """Stage: synthesised clips to train on beside the data set's own: unrelated sounds, and its classes where it can."""
 
-from earshot import params, stage
-from earshot.datasets import synthetic
-from earshot.datasets.auxiliary import AUXILIARY
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.split import SplitParams, learnt
-from earshot.datasets.synthetic.auxiliary import make, make_none
-from earshot.datasets.table import read_clips
-from earshot.features import FrontEndParams
-from earshot.files import exclusive
+from earshot.clips.config import DatasetParams
+from earshot.clips.extra import AUXILIARY
+from earshot.clips.split import SplitParams, learnt
+from earshot.clips.table import read_clips
+from earshot.core import params, stage
+from earshot.core.files import exclusive
+from earshot.hearing.log_mel import FrontEndParams
+from earshot.sources import synthetic
+from earshot.sources.extra_clips import make, make_none
 from earshot.training.config import TrainParams, most_unrelated
 
 

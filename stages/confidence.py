@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from earshot import params, stage
-from earshot.datasets.config import DatasetParams
+from earshot.clips.config import DatasetParams
+from earshot.core import params, stage
+from earshot.core.files import exclusive, write_csv, write_json
 from earshot.evaluation import answers, confidence, operating_points, plots
 from earshot.evaluation.config import EvaluationParams
-from earshot.files import exclusive, write_csv, write_json
 
 
 def main() -> None:

@@ -4,18 +4,18 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from earshot import params, stage
-from earshot.datasets.auxiliary import AUXILIARY, open_auxiliary
-from earshot.datasets.cache import open_cache
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.crossval import CrossvalParams, check_folds, turn
-from earshot.datasets.parts import load_parts
-from earshot.datasets.split import SplitParams
+from earshot.clips.cache import open_cache
+from earshot.clips.config import DatasetParams
+from earshot.clips.extra import AUXILIARY, open_auxiliary
+from earshot.clips.parts import load_parts
+from earshot.clips.split import SplitParams
+from earshot.clips.turns import CrossvalParams, check_folds, turn
+from earshot.core import params, stage
 from earshot.deployment.config import QuantizationParams
 from earshot.deployment.convert import convert
 from earshot.deployment.quantize import run_logits
 from earshot.evaluation.fold import FoldPredictions, write_fold
-from earshot.features import FrontEndParams
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training import parallel
 from earshot.training.config import TrainParams
 from earshot.training.resume import state_path

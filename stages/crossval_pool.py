@@ -1,13 +1,13 @@
 """Stage of crossval/dvc.yaml: pool what the tested folds' files answered, and write what was found to `metrics/`."""
 
-from earshot import params, stage
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.crossval import CrossvalParams
-from earshot.datasets.split import SplitParams, learnt
-from earshot.datasets.table import read_clips
+from earshot.clips.config import DatasetParams
+from earshot.clips.split import SplitParams, learnt
+from earshot.clips.table import read_clips
+from earshot.clips.turns import CrossvalParams
+from earshot.core import params, stage
+from earshot.core.files import exclusive, write_csv, write_json
 from earshot.evaluation import crossval, plots, report
 from earshot.evaluation.config import EvaluationParams
-from earshot.files import exclusive, write_csv, write_json
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """Stage: make `data/raw`, with the table of clips and, where the user has no copy, the recordings."""
 
-from earshot import params, stage
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.sources import prepare, summary
-from earshot.files import exclusive
+from earshot.clips.config import DatasetParams
+from earshot.core import params, stage
+from earshot.core.files import exclusive
+from earshot.sources.prepare import prepare, summary
 
 
 def main() -> None:

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from earshot import params, stage
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.parts import load_parts
-from earshot.datasets.split import SplitParams
+from earshot.clips.config import DatasetParams
+from earshot.clips.parts import load_parts
+from earshot.clips.split import SplitParams
+from earshot.core import params, stage
+from earshot.core.files import exclusive, write_csv, write_json
 from earshot.evaluation import plots, report
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import class_indices, evaluate
 from earshot.evaluation.words import summary
-from earshot.files import exclusive, write_csv, write_json
-from earshot.inference.scores import softmax
+from earshot.model.scores import softmax
 from earshot.training import checkpoint
 from earshot.training.predict import predict_logits
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from earshot import params, stage
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.extract import build, summary
-from earshot.datasets.paths import clips_root
-from earshot.datasets.table import read_clips
-from earshot.features import FrontEndParams
-from earshot.files import exclusive
+from earshot.clips.config import DatasetParams
+from earshot.clips.extract import build, summary
+from earshot.clips.paths import clips_root
+from earshot.clips.table import read_clips
+from earshot.core import params, stage
+from earshot.core.files import exclusive
+from earshot.hearing.log_mel import FrontEndParams
 
 
 def main() -> None:

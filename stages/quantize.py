@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from earshot import params, stage
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.parts import load_parts
-from earshot.datasets.split import SplitParams
+from earshot.clips.config import DatasetParams
+from earshot.clips.parts import load_parts
+from earshot.clips.split import SplitParams
+from earshot.core import params, stage
+from earshot.core.files import atomic_directory, exclusive, write_csv, write_json
 from earshot.deployment import candidate
 from earshot.deployment.config import FP32, INT8, GateParams, QuantizationParams
 from earshot.deployment.latency import latency_ms
 from earshot.deployment.provenance import gather
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.unknown import UnknownParams
-from earshot.files import atomic_directory, exclusive, write_csv, write_json
 from earshot.training import checkpoint
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from earshot import stage
+from earshot.core import stage
+from earshot.core.files import exclusive
 from earshot.deployment.release import release
-from earshot.files import exclusive
 
 
 def main() -> None:

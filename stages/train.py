@@ -2,13 +2,13 @@
 
 from functools import partial
 
-from earshot import params, stage
-from earshot.datasets.auxiliary import AUXILIARY, open_auxiliary
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.parts import load_parts
-from earshot.datasets.split import SplitParams
-from earshot.features import FrontEndParams
-from earshot.files import atomic_directory, write_csv, write_json
+from earshot.clips.config import DatasetParams
+from earshot.clips.extra import AUXILIARY, open_auxiliary
+from earshot.clips.parts import load_parts
+from earshot.clips.split import SplitParams
+from earshot.core import params, stage
+from earshot.core.files import atomic_directory, write_csv, write_json
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training import checkpoint, parallel
 from earshot.training.config import TrainParams
 from earshot.training.loop import HISTORY_COLUMNS

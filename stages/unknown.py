@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from earshot import params, stage
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.parts import load_parts
-from earshot.datasets.split import SplitParams
+from earshot.clips.config import DatasetParams
+from earshot.clips.parts import load_parts
+from earshot.clips.split import SplitParams
+from earshot.core import params, stage
+from earshot.core.files import exclusive, write_csv, write_json
 from earshot.evaluation import outside
-from earshot.files import exclusive, write_csv, write_json
-from earshot.inference.model import Model
+from earshot.model.session import Model
 
 
 def main() -> None:

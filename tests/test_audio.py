@@ -12,8 +12,8 @@ import pytest
 import scipy.signal
 import soundfile
 
-from earshot import audio
-from earshot.audio import (
+from earshot.hearing import decode as audio
+from earshot.hearing.decode import (
     AudioError,
     AudioLimitError,
     AudioLimits,

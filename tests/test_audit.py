@@ -13,8 +13,8 @@ from earshot.audit.inspect import inspect
 from earshot.audit.pool import inspect_all
 from earshot.audit.report import summary
 from earshot.audit.run import AuditError, audit
-from earshot.datasets import folder
-from earshot.datasets.table import make_table, read_clips, write_clips
+from earshot.clips.table import make_table, read_clips, write_clips
+from earshot.sources import folder
 from poisoned import dies_on_poison
 
 RATE_HZ = 16_000

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from earshot.datasets.auxiliary import open_auxiliary
-from earshot.datasets.parts import Parts
-from earshot.datasets.synthetic.auxiliary import make, make_none
-from earshot.errors import EarshotError
-from earshot.features import FrontEndParams
-from earshot.inference.scores import UNKNOWN
-from earshot.params import build
+from earshot.clips.extra import open_auxiliary
+from earshot.clips.parts import Parts
+from earshot.core.errors import EarshotError
+from earshot.core.params import build
+from earshot.hearing.log_mel import FrontEndParams
+from earshot.model.scores import UNKNOWN
+from earshot.sources.extra_clips import make, make_none
 from earshot.training.config import TrainParams
 from earshot.training.predict import predict_logits
 from earshot.training.validated import fit_parts

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 import soundfile
 
-from earshot.audio import fit_length, read_mono
-from earshot.datasets.cache import open_cache
-from earshot.datasets.extract import build, summary
-from earshot.datasets.table import DatasetError, make_table
-from earshot.errors import EarshotError
-from earshot.features import FrontEndParams, LogMel
+from earshot.clips.cache import open_cache
+from earshot.clips.extract import build, summary
+from earshot.clips.table import DatasetError, make_table
+from earshot.core.errors import EarshotError
+from earshot.hearing.decode import fit_length, read_mono
+from earshot.hearing.log_mel import FrontEndParams, LogMel
 from sounds import awkward_files, noise
 
 PARAMS = FrontEndParams(window_s=1.0)
@@ -111,9 +111,9 @@ def test_a_build_killed_half_way_leaves_nothing_that_looks_finished(tmp_path):
     clips = pd.DataFrame({"path": ["a.wav"] * 600, "label": "a", "recording": "r", "fold": 1})
     program = (
         "import sys; from pathlib import Path; import pandas as pd\n"
-        "from earshot.datasets.extract import build\n"
-        "from earshot.datasets.table import make_table\n"
-        "from earshot.features import FrontEndParams\n"
+        "from earshot.clips.extract import build\n"
+        "from earshot.clips.table import make_table\n"
+        "from earshot.hearing.log_mel import FrontEndParams\n"
         "if __name__ == '__main__':\n"
         "    clips = make_table(pd.read_csv('clips.csv'))\n"
         "    build(clips, Path('.'), FrontEndParams(), Path('data/features'), workers=2)\n"

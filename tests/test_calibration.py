@@ -14,7 +14,7 @@ from earshot.evaluation.calibration import (
     negative_log_likelihood,
     reliability,
 )
-from earshot.inference.scores import softmax
+from earshot.model.scores import softmax
 
 
 def test_softmax_agrees_with_scipy_also_where_exponentials_overflow():

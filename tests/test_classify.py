@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 import tiny_model
-from earshot.audio import AudioLimitError, AudioLimits, NoAudioError, UndecodableError, fit_length, read_mono
-from earshot.datasets.extract import build
-from earshot.datasets.table import make_table
-from earshot.inference.classify import BATCH_WINDOWS, Batch, Summary, classify, read_batches
-from earshot.inference.model import Model
-from earshot.inference.scores import UNKNOWN, softmax
-from earshot.inference.windows import windows
+from earshot.clips.extract import build
+from earshot.clips.table import make_table
+from earshot.hearing.decode import AudioLimitError, AudioLimits, NoAudioError, UndecodableError, fit_length, read_mono
+from earshot.model.scores import UNKNOWN, softmax
+from earshot.model.session import Model
+from earshot.stream.classify import BATCH_WINDOWS, Batch, Summary, classify, read_batches
+from earshot.stream.windows import windows
 from sounds import awkward_files, noise, wav
 
 RATE = tiny_model.RATE

@@ -19,13 +19,13 @@ import tiny_model
 from earshot.commands.model import description
 from earshot.commands.results import summary
 from earshot.commands.timeline import clock
-from earshot.files import sha256
-from earshot.inference.model import read_card
-from earshot.lineage import Card
-from earshot.verify import verify
+from earshot.commands.verify import verify
+from earshot.core.files import sha256
+from earshot.model.card import Card
+from earshot.model.session import read_card
 
 RATE = tiny_model.RATE
-EARSHOT = [sys.executable, "-m", "earshot.cli"]
+EARSHOT = [sys.executable, "-m", "earshot.commands.cli"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 
 
@@ -200,7 +200,7 @@ def test_an_interruption_is_one_line(place, tmp_path):
 
 def test_the_command_imports_none_of_the_training_libraries(place):
     code = (
-        "import sys; from earshot.cli import main; main(['classify', 'hum.wav']); main(['timeline', 'hum.wav']);"
+        "import sys; from earshot.commands.cli import main; main(['classify', 'hum.wav']); main(['timeline', 'hum.wav']);"
         "main(['model']); print('loaded', sorted({'torch', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'onnx', 'dvc'}"
         " & set(sys.modules)))"
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, precision_recall_curve, roc_auc_score
 
-from earshot.errors import EarshotError
+from earshot.core.errors import EarshotError
 from earshot.evaluation import answers, confidence, operating_points
 from earshot.evaluation.answers import Answers
 from earshot.evaluation.plots import plot_operating_points

@@ -13,9 +13,9 @@ import yaml
 from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, classification_report, confusion_matrix, log_loss
 
-from earshot.datasets.crossval import CrossvalParams, check_folds, turn
-from earshot.datasets.split import SplitParams, assign
-from earshot.datasets.table import DatasetError
+from earshot.clips.split import SplitParams, assign
+from earshot.clips.table import DatasetError
+from earshot.clips.turns import CrossvalParams, check_folds, turn
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.crossval import headline, pool, summary
 from earshot.evaluation.fold import FoldError, FoldPredictions, read_fold, write_fold

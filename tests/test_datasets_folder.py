@@ -11,11 +11,11 @@ import soundfile
 
 from earshot.audit.config import AuditParams
 from earshot.audit.run import audit
-from earshot.datasets import folder
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.recordings import infer_recordings
-from earshot.datasets.sources import prepare
-from earshot.datasets.table import DatasetError
+from earshot.clips.config import DatasetParams
+from earshot.clips.table import DatasetError
+from earshot.sources import folder
+from earshot.sources.prepare import prepare
+from earshot.sources.recordings import infer_recordings
 
 
 def touch(root: Path, *paths: str) -> None:

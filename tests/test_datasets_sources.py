@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from earshot.datasets import esc, sources, urbansound8k
-from earshot.datasets.config import DEFAULT_PATH, DatasetParams
-from earshot.datasets.paths import clips_root, user_path
-from earshot.datasets.published import Published, read_published
-from earshot.datasets.sources import prepare, summary
-from earshot.datasets.table import DatasetError, read_clips
+from earshot.clips.config import DEFAULT_PATH, DatasetParams
+from earshot.clips.paths import clips_root, user_path
+from earshot.clips.table import DatasetError, read_clips
+from earshot.sources import esc50 as esc
+from earshot.sources import prepare as sources
+from earshot.sources import urbansound8k
+from earshot.sources.prepare import prepare, summary
+from earshot.sources.published import Published, read_published
 
 CLIPS = [  # name, recording, start, end, salience, fold, class
     ("11-0-0-0.wav", "11", 0.0, 4.0, 1, 1, "hum"),

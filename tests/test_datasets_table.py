@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from earshot.datasets.table import COLUMNS, DatasetError, make_table, read_clips, write_clips
+from earshot.clips.table import COLUMNS, DatasetError, make_table, read_clips, write_clips
 
 ROWS = {
     "path": ["b/2.wav", "a/1.wav", "c/with, comma.wav"],

@@ -15,7 +15,7 @@ import torch
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
-from earshot.datasets.parts import Parts
+from earshot.clips.parts import Parts
 from earshot.deployment.candidate import Candidate, make_candidate, parity_rows, report, summary, write_candidate
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.export import export, fold_batch_norm
@@ -25,8 +25,8 @@ from earshot.deployment.quantize import choose_calibration, convolutions_left_in
 from earshot.evaluation import answers
 from earshot.evaluation.calibration import fit_temperature
 from earshot.evaluation.unknown import UnknownParams, threshold
-from earshot.features import FrontEndParams
-from earshot.inference.model import Model, ModelError
+from earshot.hearing.log_mel import FrontEndParams
+from earshot.model.session import Model, ModelError
 from earshot.training.checkpoint import Checkpoint, make_model
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit

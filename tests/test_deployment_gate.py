@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from earshot.core.params import ParamsError
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.parity import Parity, Scores, compare, over_budget
 from earshot.deployment.release import GateError, release
-from earshot.params import ParamsError
 
 CLASSES = ("a", "b", "c")
 LABELS = np.repeat([0, 1, 2], [10, 20, 4])

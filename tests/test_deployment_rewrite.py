@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from earshot.deployment.rewrite import for_int8
-from earshot.features import FrontEndParams
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training.checkpoint import Checkpoint, make_model
 
 FRONT_END = FrontEndParams()

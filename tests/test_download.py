@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from earshot.datasets import archive as archive_module
-from earshot.datasets import fetch as fetch_module
-from earshot.datasets.archive import Archive, check_free_space, obtain_archive, unpack
-from earshot.datasets.fetch import fetch, kept_bytes
-from earshot.datasets.table import DatasetError
+from earshot.clips.table import DatasetError
+from earshot.sources import archive as archive_module
+from earshot.sources import fetch as fetch_module
+from earshot.sources.archive import Archive, check_free_space, obtain_archive, unpack
+from earshot.sources.fetch import fetch, kept_bytes
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB
 
@@ -114,7 +114,7 @@ def test_a_dropped_connection_is_resumed_where_it_broke(server, get):
 
 def test_an_interrupted_process_is_resumed_by_the_next(server, tmp_path):
     code = (
-        "import pathlib, sys; from earshot.datasets.fetch import fetch;"
+        "import pathlib, sys; from earshot.sources.fetch import fetch;"
         "fetch(sys.argv[1], pathlib.Path(sys.argv[2]), 'The set')"
     )
     server.content = CONTENT * 64

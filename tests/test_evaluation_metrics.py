@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
+from earshot.core.files import write_csv, write_json
 from earshot.evaluation import report
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import EvaluationError, class_indices, evaluate
 from earshot.evaluation.words import scrutiny, summary, top_confusions, worst_class
-from earshot.files import write_csv, write_json
-from earshot.inference.scores import softmax
+from earshot.model.scores import softmax
 
 QUICK = EvaluationParams(bootstrap_resamples=200)
 SPLIT = {"strategy": "folds", "test_folds": [10], "test_clips_of_known_recordings": 0}

@@ -10,7 +10,7 @@ import pytest
 from earshot.evaluation import plots
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import Evaluation, evaluate
-from earshot.inference.scores import softmax
+from earshot.model.scores import softmax
 
 HISTORY = "epoch,train_loss,val_loss,val_accuracy,learning_rate\n"
 

@@ -6,14 +6,14 @@ import scipy.special
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from earshot.core.params import ParamsError, build
 from earshot.evaluation import outside
 from earshot.evaluation.answers import Answers
 from earshot.evaluation.outside import COLUMNS, FAR_WINDOWS, Heard, auroc_gain, far_sounds, figures
 from earshot.evaluation.unknown import UnknownParams, threshold
-from earshot.features import FrontEndParams, LogMel
-from earshot.inference.model import Model
-from earshot.inference.scores import known
-from earshot.params import ParamsError, build
+from earshot.hearing.log_mel import FrontEndParams, LogMel
+from earshot.model.scores import known
+from earshot.model.session import Model
 
 FRONT_END = FrontEndParams(window_s=0.5)
 

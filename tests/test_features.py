@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from earshot import features, params
-from earshot.audio import fit_length, read_mono
-from earshot.features import FrontEndParams, LogMel, mel_filters
-from earshot.params import ParamsError
+from earshot.core import params
+from earshot.core.params import ParamsError
+from earshot.hearing import log_mel as features
+from earshot.hearing.decode import fit_length, read_mono
+from earshot.hearing.log_mel import FrontEndParams, LogMel, mel_filters
 from earshot.training.torchaudio_compat import import_torchaudio
 from sounds import noise, tone, wav
 
@@ -165,7 +166,7 @@ def test_the_block_size_changes_no_bit(monkeypatch):
 def test_threads_and_the_kernel_of_blas_change_no_bit():
     # OpenBLAS's AVX2 kernel rounds a row by its place, and a product large enough is shared out among threads.
     program = (
-        "import hashlib, numpy as np; from earshot.features import *;"
+        "import hashlib, numpy as np; from earshot.hearing.log_mel import *;"
         "sound = np.random.RandomState(0).standard_normal(30000).astype('f4');"
         "print(hashlib.sha256(LogMel(FrontEndParams())._decibels(sound).tobytes()).hexdigest())"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from earshot.files import atomic_directory, atomic_file, exclusive, sha256, write_csv, write_json
+from earshot.core.files import atomic_directory, atomic_file, exclusive, sha256, write_csv, write_json
 
 
 def names(directory: Path) -> list[str]:
@@ -108,9 +108,7 @@ def test_sha256_is_that_of_the_content(tmp_path):
     assert sha256(path) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"
 
 
-HOLDER = (
-    "import sys; from earshot.files import exclusive\nwith exclusive('train'):\n    print('held', flush=True)\n    "
-)
+HOLDER = "import sys; from earshot.core.files import exclusive\nwith exclusive('train'):\n    print('held', flush=True)\n    "
 
 
 def start(tmp_path: Path, program: str) -> subprocess.Popen:

@@ -12,9 +12,9 @@ import onnx
 import pytest
 
 from earshot.deployment.provenance import STAGES
-from earshot.features import FRONT_END_VERSION, FrontEndParams, LogMel
-from earshot.inference.model import Model, read_card
-from earshot.lineage import METADATA_KEY, PROBE_TOLERANCE_DB, Card, ModelError, probe_db
+from earshot.hearing.log_mel import FRONT_END_VERSION, FrontEndParams, LogMel
+from earshot.model.card import METADATA_KEY, PROBE_TOLERANCE_DB, Card, ModelError, probe_db
+from earshot.model.session import Model, read_card
 from small_project import BAD, CLASSES, PARAMS
 
 
@@ -139,12 +139,12 @@ def test_what_is_no_model_of_this_project_is_refused(small_project, card, tmp_pa
         Card.from_json(card.to_json()[:-1])
 
 
-LOAD = "from earshot.inference.model import Model; Model('models/earshot.int8.onnx'); print('accepted')"
+LOAD = "from earshot.model.session import Model; Model('models/earshot.int8.onnx'); print('accepted')"
 
 
 def test_an_edited_comment_refuses_nothing_and_another_window_does(small_project, tmp_path):
     shutil.copytree(small_project.root / "src", tmp_path / "src")
-    code = tmp_path / "src/earshot/features.py"
+    code = tmp_path / "src/earshot/hearing/log_mel.py"
     text = code.read_text(encoding="utf-8")
     (tmp_path / "models").mkdir()
     shutil.copy(small_project.root / "models/earshot.int8.onnx", tmp_path / "models")

@@ -8,14 +8,14 @@ import pytest
 import yaml
 
 from earshot.audit.config import AuditParams
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.crossval import CrossvalParams
-from earshot.datasets.split import SplitParams
+from earshot.clips.config import DatasetParams
+from earshot.clips.split import SplitParams
+from earshot.clips.turns import CrossvalParams
+from earshot.core.errors import EarshotError
+from earshot.core.params import ParamsError, as_dict, build, load, load_seed, mapping
 from earshot.deployment.config import GateParams, QuantizationParams
-from earshot.errors import EarshotError
 from earshot.evaluation.config import EvaluationParams
-from earshot.features import FrontEndParams
-from earshot.params import ParamsError, as_dict, build, load, load_seed, mapping
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training.config import AugmentParams, TrainParams
 
 COMMITTED = Path(__file__).parent.parent / "params.yaml"

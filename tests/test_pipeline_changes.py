@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from earshot.datasets.parts import load_parts
-from earshot.datasets.split import SplitParams
+from earshot.clips.parts import load_parts
+from earshot.clips.split import SplitParams
 from earshot.training import checkpoint
 from earshot.training.predict import predict_logits
 from small_project import BAD, PARAMS, ran

@@ -8,21 +8,21 @@ import soundfile
 
 from earshot.audit.config import AuditParams
 from earshot.audit.run import audit
-from earshot.datasets.config import DatasetParams
-from earshot.datasets.extract import build
-from earshot.datasets.parts import load_parts
-from earshot.datasets.sources import prepare
-from earshot.datasets.split import SplitParams
-from earshot.datasets.table import read_clips
+from earshot.clips.config import DatasetParams
+from earshot.clips.extract import build
+from earshot.clips.parts import load_parts
+from earshot.clips.split import SplitParams
+from earshot.clips.table import read_clips
 from earshot.deployment.candidate import make_candidate, write_candidate
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.provenance import Provenance
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import class_indices, evaluate
 from earshot.evaluation.unknown import UnknownParams
-from earshot.features import FrontEndParams
-from earshot.inference.model import Model
-from earshot.inference.scores import softmax
+from earshot.hearing.log_mel import FrontEndParams
+from earshot.model.scores import softmax
+from earshot.model.session import Model
+from earshot.sources.prepare import prepare
 from earshot.training.config import TrainParams
 from earshot.training.predict import predict_logits
 from earshot.training.validated import fit_parts

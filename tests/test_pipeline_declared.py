@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from earshot.core.hashes import hash_code
 from earshot.deployment.provenance import SECTIONS
 from earshot.deployment.provenance import STAGES as QUOTED
-from earshot.hashes import hash_code
 from import_closure import ROOT, import_closure
 from small_project import STAGES
 
@@ -114,8 +114,8 @@ print(sorted(set(sys.modules) & set({NOT_FOR_SERVING!r})))
 
 def test_dependencies_point_one_way():
     layers = {name: import_closure(Path(ROOT / "src/earshot" / name)) for name in ("audio.py", "features.py")}
-    below = {"src/earshot/errors.py", "src/earshot/params.py", "src/earshot/files.py"}
-    assert layers["audio.py"] <= below | {"src/earshot/resampling.py"}
+    below = {"src/earshot/core/errors.py", "src/earshot/core/params.py", "src/earshot/core/files.py"}
+    assert layers["audio.py"] <= below | {"src/earshot/hearing/resample.py"}
     assert layers["features.py"] <= below
     for module in serving_modules():
         path = ROOT / "src" / Path(*module.split("."))

@@ -235,8 +235,8 @@ def test_a_fresh_clone_pulls_runs_nothing_and_the_model_answers(small_project):
     assert clone.run("git", "status", "--short") == ""
     program = """
 import soundfile, numpy as np
-from earshot.inference.model import Model
-from earshot.audio import fit_length, read_mono
+from earshot.model.session import Model
+from earshot.hearing.decode import fit_length, read_mono
 model = Model("models/earshot.int8.onnx")
 samples = fit_length(read_mono("../sounds/fold5/whistle 0ü.wav", 22050), 22050)
 print(*np.round(model.probabilities(model.log_mel.clip(samples)[None])[0], 6))

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from earshot.evaluation.outside import far_sounds
 from earshot.evaluation.unknown import threshold
-from earshot.features import FrontEndParams, LogMel
+from earshot.hearing.log_mel import FrontEndParams, LogMel
 from small_project import FOLDS, PARAMS, Project, ran
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soxr
 
-from earshot.features import FrontEndParams
-from earshot.inference.windows import HOP_FRAMES
-from earshot.resampling import Resampler
+from earshot.hearing.log_mel import FrontEndParams
+from earshot.hearing.resample import Resampler
+from earshot.stream.windows import HOP_FRAMES
 
 RATE = FrontEndParams().sample_rate_hz
 RATES = [2_000, 8_000, 11_025, 16_000, 32_000, 44_100, 44_101, 48_000, 96_000, 192_000]

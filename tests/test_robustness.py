@@ -7,13 +7,13 @@ import scipy.signal
 import soundfile
 
 import tiny_model
-from earshot.audio import fit_length
+from earshot.core.params import ParamsError, build
 from earshot.evaluation import disturbances as disturb
 from earshot.evaluation import robustness
 from earshot.evaluation.plots import plot_robustness
 from earshot.evaluation.robustness import RobustnessParams, Sound
-from earshot.inference.model import Model
-from earshot.params import ParamsError, build
+from earshot.hearing.decode import fit_length
+from earshot.model.session import Model
 
 RATE_HZ = 22_050
 

@@ -14,14 +14,14 @@ import pytest
 
 import sounds
 import tiny_model
-from earshot.audio import fit_length, read_mono
-from earshot.files import sha256
-from earshot.inference.classify import classify
-from earshot.inference.model import Model
-from earshot.inference.timeline import timeline
+from earshot.core.files import sha256
+from earshot.hearing.decode import fit_length, read_mono
+from earshot.model.session import Model
 from earshot.service.config import ServiceParams, read_settings
 from earshot.service.openapi import METHODS, document
 from earshot.service.routes import Routes
+from earshot.stream.classify import classify
+from earshot.stream.timeline import timeline
 from service_server import ROOT, Server, running
 
 RATE = tiny_model.RATE

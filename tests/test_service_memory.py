@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import sounds
-from earshot.inference.config import TimelineParams
 from earshot.service import engine as engine_module
 from earshot.service.config import ServiceParams, Settings
 from earshot.service.engine import Engine
 from earshot.service.memory import give_back
+from earshot.stream.config import TimelineParams
 from service_server import running
 
 

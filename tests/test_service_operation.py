@@ -13,7 +13,7 @@ import pytest
 
 import sounds
 import tiny_model
-from earshot.cli import main
+from earshot.commands.cli import main
 from earshot.service.kept import ReviewFolder
 from service_server import Server, running, wait_for
 

@@ -17,11 +17,9 @@ import pytest
 
 import sounds
 import tiny_model
-from earshot.cli import main
-from earshot.datasets.folder import index
-from earshot.errors import EarshotError
-from earshot.inference.config import TimelineParams
-from earshot.inference.model import Model
+from earshot.commands.cli import main
+from earshot.core.errors import EarshotError
+from earshot.model.session import Model
 from earshot.service import answers, build
 from earshot.service.about import cannot_hear
 from earshot.service.batching import MAX_WINDOWS, BatchedModel
@@ -32,6 +30,8 @@ from earshot.service.kept import ReviewFolder
 from earshot.service.refusals import ClientGoneError, RefusedError
 from earshot.service.requirements import RequirementsError, closure, requirements
 from earshot.service.spool import Spool
+from earshot.sources.folder import index
+from earshot.stream.config import TimelineParams
 from service_server import ROOT
 
 RATE = tiny_model.RATE

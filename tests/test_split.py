@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from earshot.datasets.folds import carve, fold_count, make_folds
-from earshot.datasets.parts import load_parts
-from earshot.datasets.split import SplitParams, assign, describe, inner_folds, leaks, shared_recordings
-from earshot.datasets.table import DatasetError, make_table
-from earshot.params import ParamsError, build
+from earshot.clips.folds import carve, fold_count, make_folds
+from earshot.clips.parts import load_parts
+from earshot.clips.split import SplitParams, assign, describe, inner_folds, leaks, shared_recordings
+from earshot.clips.table import DatasetError, make_table
+from earshot.core.params import ParamsError, build
 
 
 def clips(folds: int = 5, recordings: int = 4, slices: int = 3, labels: tuple[str, ...] = ("dog", "siren", "drill")):

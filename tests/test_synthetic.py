@@ -12,12 +12,12 @@ import soundfile
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GroupKFold
 
-from earshot.datasets import synthetic
-from earshot.datasets.synthetic import plan, scene
-from earshot.datasets.synthetic.plan import CLASSES, Recording
-from earshot.datasets.synthetic.scene import SOURCES, render
-from earshot.datasets.synthetic.signals import RATE_HZ
-from earshot.datasets.synthetic.unrelated import UNRELATED
+from earshot.sources import synthetic
+from earshot.sources.synthetic import plan, scene
+from earshot.sources.synthetic.plan import CLASSES, Recording
+from earshot.sources.synthetic.scene import SOURCES, render
+from earshot.sources.synthetic.signals import RATE_HZ
+from earshot.sources.synthetic.unrelated import UNRELATED
 
 SEED = 7
 SLICES = [(0.2, 1.0), (1.0, 0.4), (3.0, 2.0)]

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import tiny_model
-from earshot.features import FrontEndParams, LogMel
-from earshot.inference.config import TimelineParams
-from earshot.inference.events import Event, EventTracker
-from earshot.inference.model import Model
-from earshot.inference.timeline import Timeline, spread, timeline
-from earshot.inference.windows import HOP_FRAMES, windows
-from earshot.params import ParamsError
+from earshot.core.params import ParamsError
+from earshot.hearing.log_mel import FrontEndParams, LogMel
+from earshot.model.session import Model
+from earshot.stream.config import TimelineParams
+from earshot.stream.events import Event, EventTracker
+from earshot.stream.timeline import Timeline, spread, timeline
+from earshot.stream.windows import HOP_FRAMES, windows
 from sounds import noise, wav
 
 RATE = tiny_model.RATE

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from earshot.features import FrontEndParams
-from earshot.params import ParamsError
+from earshot.core.params import ParamsError
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training import loop, parallel
 from earshot.training.config import AugmentParams, TrainParams
 from earshot.training.loop import HISTORY_COLUMNS, Clips, TrainingError, fit

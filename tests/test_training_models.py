@@ -7,8 +7,8 @@ from scipy import special
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from earshot.features import FrontEndParams
-from earshot.params import ParamsError
+from earshot.core.params import ParamsError
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training import checkpoint
 from earshot.training.checkpoint import Checkpoint, CheckpointError, make_model
 from earshot.training.models import Normalise, RelaxedInstanceNorm

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import parallel_worker
-from earshot.files import exclusive
+from earshot.core.files import exclusive
 from earshot.training import checkpoint, loop, parallel
 from earshot.training.loop import TrainingError
 from parallel_worker import FRONT_END

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from earshot.datasets.parts import Parts
-from earshot.features import FrontEndParams
+from earshot.clips.parts import Parts
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training.config import TrainParams
 from earshot.training.loop import HISTORY_COLUMNS
 from earshot.training.predict import predict_logits

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from earshot.audio import fit_length
-from earshot.errors import EarshotError
-from earshot.features import FrontEndParams, LogMel
-from earshot.inference.windows import HOP_FRAMES, Frames, FrameStream, WindowStream, windows
+from earshot.core.errors import EarshotError
+from earshot.hearing.decode import fit_length
+from earshot.hearing.log_mel import FrontEndParams, LogMel
+from earshot.stream.windows import HOP_FRAMES, Frames, FrameStream, WindowStream, windows
 from sounds import noise
 
 RATE = 22_050

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from earshot.audio import fit_length
-from earshot.datasets.parts import Parts
+from earshot.clips.parts import Parts
 from earshot.deployment.candidate import make_candidate, write_candidate
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.provenance import Provenance
 from earshot.evaluation.unknown import UnknownParams
-from earshot.features import FrontEndParams, LogMel
+from earshot.hearing.decode import fit_length
+from earshot.hearing.log_mel import FrontEndParams, LogMel
 from earshot.training.checkpoint import Checkpoint, make_model
 from earshot.training.models import Compact, Tutorial
 

@@ -24,10 +24,10 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
-from earshot.datasets.auxiliary import open_auxiliary
+from earshot.clips.extra import open_auxiliary
+from earshot.core.files import write_json
 from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
-from earshot.files import write_json
-from earshot.inference.scores import softmax
+from earshot.model.scores import softmax
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
 from earshot.training.models import RelaxedInstanceNorm

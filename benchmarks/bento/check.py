@@ -24,10 +24,10 @@ from typing import Any
 
 import httpx
 
-from earshot.files import sha256, write_json
-from earshot.inference.classify import classify
-from earshot.inference.model import Model
-from earshot.inference.timeline import timeline
+from earshot.core.files import sha256, write_json
+from earshot.model.session import Model
+from earshot.stream.classify import classify
+from earshot.stream.timeline import timeline
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent

@@ -30,9 +30,9 @@ import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 import soxr  # noqa: E402
 
-from earshot.audio import decode, fit_length, read_mono  # noqa: E402
-from earshot.features import FrontEndParams, LogMel  # noqa: E402
-from earshot.files import write_json  # noqa: E402
+from earshot.core.files import write_json  # noqa: E402
+from earshot.hearing.decode import decode, fit_length, read_mono  # noqa: E402
+from earshot.hearing.log_mel import FrontEndParams, LogMel  # noqa: E402
 
 PARAMS = FrontEndParams()
 FRONT_END = LogMel(PARAMS)

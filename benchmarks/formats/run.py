@@ -26,13 +26,13 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from earshot.datasets import urbansound8k
-from earshot.datasets.cache import open_cache
-from earshot.datasets.extract import build
-from earshot.files import write_json
-from earshot.inference.classify import read_batches
-from earshot.inference.model import Model
-from earshot.progress import progress
+from earshot.clips.cache import open_cache
+from earshot.clips.extract import build
+from earshot.core.files import write_json
+from earshot.core.progress import progress
+from earshot.model.session import Model
+from earshot.sources import urbansound8k
+from earshot.stream.classify import read_batches
 from serving import add_model_argument, earshot, machine, running
 
 TOLERANCE = 1e-6

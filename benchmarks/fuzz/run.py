@@ -29,13 +29,13 @@ import mutants
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from earshot.audio import AudioError
-from earshot.files import write_json
-from earshot.inference.classify import classify
-from earshot.inference.model import Model
-from earshot.inference.timeline import timeline
+from earshot.core.files import write_json
+from earshot.hearing.decode import AudioError
+from earshot.model.session import Model
 from earshot.service.config import Settings, read_settings
 from earshot.service.refusals import from_audio
+from earshot.stream.classify import classify
+from earshot.stream.timeline import timeline
 from serving import ROOT, Server, add_model_argument, earshot, machine, running
 
 HANG_S = 5.0

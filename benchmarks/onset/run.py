@@ -21,13 +21,13 @@ import soxr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from earshot.datasets.synthetic.scene import SOURCES, render
-from earshot.datasets.synthetic.signals import RATE_HZ
+from earshot.core.files import write_json
+from earshot.core.progress import progress
 from earshot.evaluation.disturbances import ambience
-from earshot.files import write_json
-from earshot.inference.model import Model
-from earshot.inference.timeline import Timeline
-from earshot.progress import progress
+from earshot.model.session import Model
+from earshot.sources.synthetic.scene import SOURCES, render
+from earshot.sources.synthetic.signals import RATE_HZ
+from earshot.stream.timeline import Timeline
 from serving import add_model_argument, machine
 
 LENGTH_S = (0.3, 4.0)

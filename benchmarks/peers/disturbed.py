@@ -22,13 +22,13 @@ from run import WORK, answers_path, temperature
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
-from earshot.datasets.parts import Parts
+from earshot.clips.parts import Parts
+from earshot.core.files import write_json
 from earshot.evaluation import robustness
 from earshot.evaluation.robustness import Heard, RobustnessParams, Sound
-from earshot.features import FRONT_END_VERSION, LogMel
-from earshot.files import write_json
-from earshot.inference.model import Model
-from earshot.lineage import METADATA_KEY, Card, probe_db
+from earshot.hearing.log_mel import FRONT_END_VERSION, LogMel
+from earshot.model.card import METADATA_KEY, Card, probe_db
+from earshot.model.session import Model
 
 
 def main() -> None:

@@ -28,15 +28,15 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
-from earshot.datasets.auxiliary import open_auxiliary
-from earshot.datasets.parts import Part, Parts
+from earshot.clips.extra import open_auxiliary
+from earshot.clips.parts import Part, Parts
+from earshot.core.files import write_json
 from earshot.deployment.config import QuantizationParams
 from earshot.deployment.convert import to_files
 from earshot.deployment.quantize import run_logits
 from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
 from earshot.evaluation.calibration import brier_score, fit_temperature, negative_log_likelihood, reliability
-from earshot.files import write_json
-from earshot.inference.scores import softmax
+from earshot.model.scores import softmax
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
 from earshot.training.predict import predict_logits

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from earshot.datasets.cache import open_cache
+from earshot.clips.cache import open_cache
+from earshot.core.files import STATE_DIR, write_json
 from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
-from earshot.files import STATE_DIR, write_json
 from earshot.training import checkpoint
 from earshot.training.predict import predict_logits
 

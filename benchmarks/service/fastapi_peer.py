@@ -18,7 +18,7 @@ import torch
 from fastapi import FastAPI, File, UploadFile
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from earshot.lineage import METADATA_KEY, Card
+from earshot.model.card import METADATA_KEY, Card
 from earshot.training.torchaudio_compat import import_torchaudio
 
 transforms = import_torchaudio().transforms

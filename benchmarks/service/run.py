@@ -25,7 +25,7 @@ import soundfile
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from earshot.files import write_json  # noqa: E402
+from earshot.core.files import write_json  # noqa: E402
 from serving import Server, add_model_argument, bento, earshot, machine, running  # noqa: E402
 
 MB = 1e6

@@ -20,12 +20,12 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
-from earshot.datasets.auxiliary import open_auxiliary
-from earshot.datasets.cache import open_cache
+from earshot.clips.cache import open_cache
+from earshot.clips.extra import open_auxiliary
+from earshot.core.files import write_json
 from earshot.evaluation.bootstrap import group, ratio_interval
 from earshot.evaluation.calibration import negative_log_likelihood
-from earshot.files import write_json
-from earshot.inference.scores import softmax
+from earshot.model.scores import softmax
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
 from earshot.training.predict import predict_logits

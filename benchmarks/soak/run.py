@@ -27,7 +27,7 @@ from clients import Client, Report, answers, files
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from earshot.files import write_json
+from earshot.core.files import write_json
 from serving import Server, add_model_argument, earshot, machine, running
 
 REPLACED_S = 60.0  # a new worker must answer within

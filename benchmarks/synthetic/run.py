@@ -19,17 +19,17 @@ import pandas as pd
 import soundfile
 from sklearn.ensemble import RandomForestClassifier
 
-from earshot.datasets import synthetic, urbansound8k
-from earshot.datasets.auxiliary import open_auxiliary
-from earshot.datasets.extract import build
-from earshot.datasets.parts import Parts, load_parts
-from earshot.datasets.split import SplitParams
-from earshot.datasets.synthetic.auxiliary import make
+from earshot.clips.extra import open_auxiliary
+from earshot.clips.extract import build
+from earshot.clips.parts import Parts, load_parts
+from earshot.clips.split import SplitParams
+from earshot.core.files import STATE_DIR, write_json
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import evaluate
-from earshot.features import FrontEndParams
-from earshot.files import STATE_DIR, write_json
-from earshot.inference.scores import softmax
+from earshot.hearing.log_mel import FrontEndParams
+from earshot.model.scores import softmax
+from earshot.sources import synthetic, urbansound8k
+from earshot.sources.extra_clips import make
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, Trained, fit
 from earshot.training.predict import predict_logits

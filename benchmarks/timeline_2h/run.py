@@ -1,7 +1,7 @@
 """Two hours of 44.1 kHz stereo WAV through ``POST /timeline``: memory, the same events as in this process, and cuts.
 
 - the worker's peak resident memory (the kernel's own mark, not samples) is less than 100 MB above idle
-- the events are those of `earshot.inference.timeline` on the same file, to the last digit
+- the events are those of `earshot.stream.timeline` on the same file, to the last digit
 - the recording cut on the grid of windows into files that overlap by a window plus a second: the same events, wherever
   they are a window and a second away from a cut
 
@@ -24,11 +24,11 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from earshot.datasets.synthetic.scene import SOURCES, render
-from earshot.files import write_json
-from earshot.inference.model import Model
-from earshot.inference.timeline import timeline
+from earshot.core.files import write_json
+from earshot.model.session import Model
 from earshot.service.config import read_settings
+from earshot.sources.synthetic.scene import SOURCES, render
+from earshot.stream.timeline import timeline
 from serving import ROOT, Server, add_model_argument, earshot, machine, running
 
 RATE_HZ = 44_100

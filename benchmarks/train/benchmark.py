@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from earshot import params
-from earshot.datasets.parts import load_parts
-from earshot.datasets.split import SplitParams
-from earshot.features import FrontEndParams
-from earshot.files import write_json
+from earshot.clips.parts import load_parts
+from earshot.clips.split import SplitParams
+from earshot.core import params
+from earshot.core.files import write_json
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
 

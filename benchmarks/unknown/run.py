@@ -21,17 +21,17 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
-from earshot.datasets.cache import open_cache
-from earshot.datasets.parts import load_parts
-from earshot.datasets.split import SplitParams
+from earshot.clips.cache import open_cache
+from earshot.clips.parts import load_parts
+from earshot.clips.split import SplitParams
+from earshot.core.files import write_json
 from earshot.deployment.candidate import make_candidate
 from earshot.deployment.config import INT8, GateParams, QuantizationParams
 from earshot.evaluation import outside
 from earshot.evaluation.bootstrap import paired_accuracy_difference
 from earshot.evaluation.unknown import UnknownParams
-from earshot.files import write_json
-from earshot.inference.model import Model
-from earshot.inference.scores import known, softmax
+from earshot.model.scores import known, softmax
+from earshot.model.session import Model
 from earshot.training.config import TrainParams
 from earshot.training.validated import fit_parts
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from earshot.audio import AudioError, AudioLimits, decode
+from earshot.hearing.decode import AudioError, AudioLimits, decode
 
 FULL_SCALE = 0.999  # at or above this a sample is at full scale (16-bit full scale is 0.99997)
 TRUNCATED_S = 0.1  # fewer samples than the header promises by more than this
@@ -23,7 +23,7 @@ class FileReport:
     Attributes:
         path: as in the table of clips.
         reason: why the file cannot be used (`missing`, `empty`, `undecodable`, `not_finite`, `crashed`, or a limit of
-            `earshot.audio`); empty for a good file.
+            `earshot.hearing.decode`); empty for a good file.
         detail: the reason in a sentence; empty for a good file.
         bytes: size on disk.
         sha256: of the file's bytes; empty if it cannot be read.

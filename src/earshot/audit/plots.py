@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from earshot.files import atomic_file
+from earshot.core.files import atomic_file
 
 INK, GRID, BAR, ACCENT = "#22303c", "#d9dfe5", "#2f7f9f", "#d9822b"
 DPI = 120

@@ -6,8 +6,8 @@ from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from earshot.audit.inspect import FileReport, inspect
-from earshot.progress import progress
-from earshot.workers import process_pool
+from earshot.core.progress import progress
+from earshot.core.workers import process_pool
 
 Inspector = Callable[[str, str, float], FileReport]
 BATCH = 8  # files handed to a worker at a time

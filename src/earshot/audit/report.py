@@ -10,7 +10,7 @@ import pandas as pd
 
 from earshot.audit.config import AuditParams
 from earshot.audit.inspect import FileReport
-from earshot.datasets.split import shared_recordings
+from earshot.clips.split import shared_recordings
 
 WARNINGS = ("silent", "clipped", "dc_offset", "duration_mismatch", "truncated")
 NAMED = 50  # files named for each warning; all of them are counted and marked in the per-file table

@@ -9,9 +9,9 @@ from earshot.audit.config import AuditParams
 from earshot.audit.plots import write_plots
 from earshot.audit.pool import inspect_all
 from earshot.audit.report import file_table, verdict
-from earshot.datasets.table import read_clips, write_clips
-from earshot.errors import EarshotError
-from earshot.files import atomic_file, write_json
+from earshot.clips.table import read_clips, write_clips
+from earshot.core.errors import EarshotError
+from earshot.core.files import atomic_file, write_json
 
 LISTED = 20  # files named in the message that stops the pipeline
 

@@ -4,11 +4,11 @@ import argparse
 import json
 import sys
 
-from earshot.audio import AudioError
 from earshot.commands.common import Subparsers, add_command, add_model
-from earshot.inference.classify import Classification, classify
-from earshot.inference.model import Model
-from earshot.inference.scores import UNKNOWN
+from earshot.hearing.decode import AudioError
+from earshot.model.scores import UNKNOWN
+from earshot.model.session import Model
+from earshot.stream.classify import Classification, classify
 
 _DETAILS = """\
 Say which of the model's classes each file holds, with calibrated confidence: of the answers

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from earshot.commands.common import DEFAULT_MODEL, Subparsers, add_command, table
-from earshot.features import FrontEndParams
-from earshot.files import sha256
-from earshot.hashes import hash_json
-from earshot.inference.model import read_card
-from earshot.lineage import Card, ModelError
-from earshot.verify import Check, verify
+from earshot.commands.verify import Check, verify
+from earshot.core.files import sha256
+from earshot.core.hashes import hash_json
+from earshot.hearing.log_mel import FrontEndParams
+from earshot.model.card import Card, ModelError
+from earshot.model.session import read_card
 
 _DETAILS = """\
 Read out of the ONNX file itself what it was made from: classes, data set and its licence, split,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from earshot.commands.common import DEFAULT_MODEL, Subparsers, add_command, table
-from earshot.errors import EarshotError
+from earshot.core.errors import EarshotError
 
 _DETAILS = """\
 Print the headline figures of the pipeline's last run, read from metrics/*.json, and where to look

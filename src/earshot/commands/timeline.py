@@ -14,14 +14,14 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from earshot import params
-from earshot.audio import AudioError, UndecodableError, stream_mono
 from earshot.commands.common import Subparsers, add_command, add_model, table
-from earshot.errors import EarshotError
-from earshot.inference.config import TimelineParams
-from earshot.inference.events import Event
-from earshot.inference.model import Model
-from earshot.inference.timeline import Timeline
+from earshot.core import params
+from earshot.core.errors import EarshotError
+from earshot.hearing.decode import AudioError, UndecodableError, stream_mono
+from earshot.model.session import Model
+from earshot.stream.config import TimelineParams
+from earshot.stream.events import Event
+from earshot.stream.timeline import Timeline
 
 PARAMS = "params.yaml"
 

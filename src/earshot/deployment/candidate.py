@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from earshot.datasets.parts import Parts
+from earshot.clips.parts import Parts
+from earshot.core.files import write_json
 from earshot.deployment.config import CARD, FP32, INT8, GateParams, QuantizationParams
 from earshot.deployment.convert import Converted, convert
 from earshot.deployment.parity import Parity, Scores, compare, over_budget
@@ -18,10 +19,9 @@ from earshot.deployment.quantize import convolutions_left_in_float, run_logits, 
 from earshot.evaluation.answers import FILE as ANSWERS
 from earshot.evaluation.answers import Answers, save
 from earshot.evaluation.unknown import UnknownParams, threshold
-from earshot.features import FRONT_END_VERSION, LogMel
-from earshot.files import write_json
-from earshot.inference.scores import known
-from earshot.lineage import METADATA_KEY, Card, probe_db
+from earshot.hearing.log_mel import FRONT_END_VERSION, LogMel
+from earshot.model.card import METADATA_KEY, Card, probe_db
+from earshot.model.scores import known
 from earshot.training.checkpoint import Checkpoint
 from earshot.training.predict import predict_logits
 

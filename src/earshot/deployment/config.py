@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from earshot.params import ParamsError
+from earshot.core.params import ParamsError
 
 FP32, INT8, CARD = "earshot.onnx", "earshot.int8.onnx", "model.json"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from earshot.datasets.parts import Part, Parts
+from earshot.clips.parts import Part, Parts
 from earshot.deployment.config import QuantizationParams
 from earshot.deployment.export import export
 from earshot.deployment.quantize import choose_calibration, quantize, run_outputs

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from earshot.inference.model import open_session
+from earshot.model.session import open_session
 
 
 def latency_ms(path: str | Path, clip: np.ndarray, runs: int) -> dict[str, float]:

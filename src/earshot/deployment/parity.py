@@ -7,7 +7,7 @@ import numpy as np
 
 from earshot.deployment.config import GateParams
 from earshot.evaluation.calibration import cumulative_calibration_error, reliability
-from earshot.inference.scores import softmax
+from earshot.model.scores import softmax
 
 MIN_LOST_CLIPS = 2  # net clips a class must lose before its recall drop counts
 

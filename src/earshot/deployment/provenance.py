@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from earshot.files import sha256
-from earshot.hashes import hash_code
+from earshot.core.files import sha256
+from earshot.core.hashes import hash_code
 
 STAGES = ("download", "audit", "features", "auxiliary", "train", "quantize")  # all that a model's bytes come from
 SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "quantization", "unknown")
@@ -20,7 +20,7 @@ _OF_SOURCE = ("name", "title", "licence", "citation", "url")
 
 @dataclass(frozen=True)
 class Provenance:
-    """The parts of an `earshot.lineage.Card` of the same names."""
+    """The parts of an `earshot.model.card.Card` of the same names."""
 
     dataset: dict[str, Any]
     params: dict[str, Any]

@@ -11,7 +11,7 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from earshot.inference.model import open_session
+from earshot.model.session import open_session
 
 _BATCH = 30
 _PERCENTILE = 99.99  # of an activation's values lie inside the range that its 256 steps are spread over

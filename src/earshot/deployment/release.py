@@ -5,9 +5,9 @@ import json
 import shutil
 from pathlib import Path
 
+from earshot.core.errors import EarshotError
+from earshot.core.files import atomic_file
 from earshot.deployment.config import CARD, FP32, INT8
-from earshot.errors import EarshotError
-from earshot.files import atomic_file
 
 
 class GateError(EarshotError):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from earshot.errors import EarshotError
-from earshot.files import atomic_file
-from earshot.inference.scores import known, softmax
+from earshot.core.errors import EarshotError
+from earshot.core.files import atomic_file
+from earshot.model.scores import known, softmax
 
 FILE = "answers.npz"
 
@@ -37,7 +37,7 @@ class Answers:
 
     @property
     def known(self) -> np.ndarray:
-        """How surely each is of one of the classes, float64 (n,): `earshot.inference.scores.known`."""
+        """How surely each is of one of the classes, float64 (n,): `earshot.model.scores.known`."""
         return known(self.logits, self.none_logits, self.temperature)
 
     @property

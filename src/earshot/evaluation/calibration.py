@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
-from earshot.inference.scores import softmax
+from earshot.model.scores import softmax
 
 TEMPERATURES = (0.05, 20.0)  # the range searched: a logit gap of 1 becomes one of 20, or of 0.05
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from earshot.datasets.crossval import check_folds
-from earshot.datasets.split import leaks
+from earshot.clips.split import leaks
+from earshot.clips.turns import check_folds
 from earshot.evaluation import report, words
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.fold import FOLDS_DIR, FoldPredictions, check_fold, read_fold, rounded
 from earshot.evaluation.metrics import Evaluation, evaluate
-from earshot.inference.scores import softmax
+from earshot.model.scores import softmax
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def pool(
 
     Args:
         folds: at least one, each once.
-        clips: the table of `earshot.datasets.table.read_clips` that the features were made from, but for clips of
+        clips: the table of `earshot.clips.table.read_clips` that the features were made from, but for clips of
             `split.unknown_classes`.
         settings: resamples, bins and so on.
         seed: of the resamples.

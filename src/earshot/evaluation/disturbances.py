@@ -12,7 +12,7 @@ import soundfile
 import soxr
 from scipy import signal
 
-from earshot.audio import read_mono
+from earshot.hearing.decode import read_mono
 
 TELEPHONE_HZ = 8000
 

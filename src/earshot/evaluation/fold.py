@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from earshot.errors import EarshotError
-from earshot.files import atomic_directory, write_json
+from earshot.core.errors import EarshotError
+from earshot.core.files import atomic_directory, write_json
 
 FOLDS_DIR = Path("crossval/folds")
 PREDICTIONS, FIGURES = "predictions.npz", "metrics.json"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from earshot.errors import EarshotError
+from earshot.core.errors import EarshotError
 from earshot.evaluation import bootstrap
 from earshot.evaluation.calibration import Reliability, brier_score, negative_log_likelihood, reliability
 from earshot.evaluation.config import EvaluationParams

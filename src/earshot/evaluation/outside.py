@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 from earshot.evaluation import disturbances
 from earshot.evaluation.report import rounded
-from earshot.features import LogMel
-from earshot.inference.model import Model
+from earshot.hearing.log_mel import LogMel
+from earshot.model.session import Model
 
 COLUMNS = [
     "family",

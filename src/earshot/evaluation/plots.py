@@ -15,12 +15,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
-from earshot.errors import EarshotError
+from earshot.core.errors import EarshotError
+from earshot.core.files import atomic_file
 from earshot.evaluation.calibration import Reliability
 from earshot.evaluation.metrics import NO_CLIPS, Evaluation
 from earshot.evaluation.operating_points import Curve
 from earshot.evaluation.words import percent
-from earshot.files import atomic_file
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers and in grey.
 PALE_BLUE = "#A9CCE3"

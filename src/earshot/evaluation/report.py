@@ -31,7 +31,7 @@ def headline(evaluation: Evaluation, dataset: str, split: dict[str, Any], most_c
     Args:
         evaluation: of the test clips.
         dataset: its name; every metrics file carries it.
-        split: `earshot.datasets.split.describe`.
+        split: `earshot.clips.split.describe`.
         most_confusions: how many pairs of classes are named.
     """
     low, high = evaluation.interval or (None, None)

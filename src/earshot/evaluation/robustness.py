@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from earshot.audio import fit_length, read_mono
+from earshot.core.progress import progress
 from earshot.evaluation import disturbances as disturb
 from earshot.evaluation.bootstrap import paired_accuracy_difference
 from earshot.evaluation.report import rounded
-from earshot.features import LogMel
-from earshot.inference.model import Model
-from earshot.progress import progress
+from earshot.hearing.decode import fit_length, read_mono
+from earshot.hearing.log_mel import LogMel
+from earshot.model.session import Model
 
 COLUMNS = [
     "condition",

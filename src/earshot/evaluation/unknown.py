@@ -1,6 +1,6 @@
 """Sounds outside the classes: where to draw the line between them and the classes' own.
 
-The score is `earshot.inference.scores.known`. No unknown sound is needed to draw the line: it lies where calling known
+The score is `earshot.model.scores.known`. No unknown sound is needed to draw the line: it lies where calling known
 clips unknown would begin to cost more than a given share of right answers. So no kind of unknown sound has a part in it
 that it is then tested on.
 """

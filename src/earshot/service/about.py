@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from earshot.lineage import Card
+from earshot.model.card import Card
 from earshot.service.answers import model_name
 from earshot.service.engine import Engine
 

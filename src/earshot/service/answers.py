@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from earshot.inference.classify import Classification
-from earshot.inference.events import Event
-from earshot.inference.scores import UNKNOWN
+from earshot.model.scores import UNKNOWN
 from earshot.service.engine import Engine
+from earshot.stream.classify import Classification
+from earshot.stream.events import Event
 
 
 def classification(engine: Engine, heard: Classification) -> dict[str, Any]:

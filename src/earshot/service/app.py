@@ -22,11 +22,9 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from earshot.audio import AudioError, stream_mono
-from earshot.errors import EarshotError
-from earshot.inference.classify import classify
-from earshot.inference.model import Model
-from earshot.inference.timeline import Timeline
+from earshot.core.errors import EarshotError
+from earshot.hearing.decode import AudioError, stream_mono
+from earshot.model.session import Model
 from earshot.service import answers, logs
 from earshot.service.config import Settings, read_settings
 from earshot.service.engine import Engine
@@ -36,6 +34,8 @@ from earshot.service.metrics import Metrics
 from earshot.service.openapi import METHODS, OPEN
 from earshot.service.refusals import from_audio
 from earshot.service.routes import Routes, page_paths
+from earshot.stream.classify import classify
+from earshot.stream.timeline import Timeline
 
 
 @contextlib.contextmanager

@@ -11,15 +11,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from earshot.features import LogMel
-from earshot.inference.model import Model
-from earshot.lineage import Card
+from earshot.hearing.log_mel import LogMel
+from earshot.model.card import Card
+from earshot.model.session import Model
 
 MAX_WINDOWS = 16  # in one run: 20 MB of activations
 
 
 class BatchedModel:
-    """A `Model` that threads share: the `earshot.inference.classify.Classifier` of the service."""
+    """A `Model` that threads share: the `earshot.stream.classify.Classifier` of the service."""
 
     def __init__(self, model: Model, on_run: Callable[[int], None] = lambda windows: None) -> None:
         """Answer with `model`, and tell `on_run` how many windows each run held."""
@@ -32,7 +32,7 @@ class BatchedModel:
         self._free = threading.Lock()
 
     def scores(self, features: np.ndarray) -> np.ndarray:
-        """As `earshot.inference.model.Model.scores`, float64 (n, classes + 1)."""
+        """As `earshot.model.session.Model.scores`, float64 (n, classes + 1)."""
         question = _Question(features)
         self._waiting.append(question)
         while not question.done:

@@ -7,10 +7,10 @@ import os
 import subprocess
 from pathlib import Path
 
-from earshot import stage
-from earshot.errors import EarshotError
-from earshot.files import atomic_file, sha256
-from earshot.inference.model import Model
+from earshot.core import stage
+from earshot.core.errors import EarshotError
+from earshot.core.files import atomic_file, sha256
+from earshot.model.session import Model
 from earshot.service.config import MODEL, PARAMS, ServiceParams
 from earshot.service.requirements import requirements
 
@@ -24,7 +24,7 @@ class BuildError(EarshotError):
 
 def main() -> None:
     """Check, write the requirements, build, and say what was built."""
-    from earshot.params import load
+    from earshot.core.params import load
 
     if not BENTOFILE.is_file():
         raise BuildError(f"{BENTOFILE} not found: run from the project's root")

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from earshot.audio import AudioLimits
-from earshot.inference.config import TimelineParams
-from earshot.params import ParamsError, load
+from earshot.core.params import ParamsError, load
+from earshot.hearing.decode import AudioLimits
+from earshot.stream.config import TimelineParams
 
 MODEL = Path("models/earshot.int8.onnx")
 PARAMS = Path("params.yaml")

@@ -15,18 +15,18 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from earshot.audio import AudioError, AudioLimits, stream_mono
-from earshot.files import sha256
-from earshot.inference.classify import Classification, Summary, read_batches
-from earshot.inference.events import Event
-from earshot.inference.model import Model
-from earshot.inference.timeline import Timeline
+from earshot.core.files import sha256
+from earshot.hearing.decode import AudioError, AudioLimits, stream_mono
+from earshot.model.session import Model
 from earshot.service.batching import BatchedModel
 from earshot.service.config import Settings
 from earshot.service.kept import ReviewFolder
 from earshot.service.memory import give_back
 from earshot.service.metrics import Metrics
 from earshot.service.refusals import ClientGoneError, busy, from_audio, timed_out
+from earshot.stream.classify import Classification, Summary, read_batches
+from earshot.stream.events import Event
+from earshot.stream.timeline import Timeline
 
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]  # of ASGI

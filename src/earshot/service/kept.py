@@ -1,7 +1,7 @@
 """Flagged clips, kept for a person to label: a folder that becomes the `folder` data set of the next run.
 
 ``clips/<time>-<hash>.wav`` is the upload as it came, ``clips/<time>-<hash>.json`` the answer it got. Labels go into
-``clips.csv`` (`earshot.service.review`); a clip without one is deleted after some time, or when the folder is full.
+``clips.csv`` (`earshot.commands.review`); a clip without one is deleted after some time, or when the folder is full.
 The same content is kept once.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from earshot.files import atomic_file, exclusive, write_json
+from earshot.core.files import atomic_file, exclusive, write_json
 
 CLIPS, TABLE = "clips", "clips.csv"
 COLUMNS = ["path", "label", "recording"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from earshot.audio import AudioError, AudioLimitError, NoAudioError
+from earshot.hearing.decode import AudioError, AudioLimitError, NoAudioError
 
 CLIENT_GONE = 499  # nobody reads this answer; nginx's number for it in logs
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from earshot.errors import EarshotError
+from earshot.core.errors import EarshotError
 
 _HEADER = "# Made by `make bento` from pyproject.toml's base dependencies and constraints.txt; not to be edited.\n"
 

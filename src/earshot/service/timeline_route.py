@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from earshot.inference.events import Event
 from earshot.service import answers, front
 from earshot.service.engine import Engine
 from earshot.service.refusals import RefusedError
 from earshot.service.uploads import UploadLimits, receive_uploads
+from earshot.stream.events import Event
 
 LINES = "application/x-ndjson"
 _ROUTE = "/timeline"

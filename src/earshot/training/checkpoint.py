@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from earshot.errors import EarshotError
-from earshot.features import FrontEndParams
-from earshot.files import atomic_file
-from earshot.params import ParamsError, as_dict
+from earshot.core.errors import EarshotError
+from earshot.core.files import atomic_file
+from earshot.core.params import ParamsError, as_dict
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training.models import Compact, Tutorial
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from earshot.params import ParamsError
+from earshot.core.params import ParamsError
 
 FEWEST_STEPS = 600  # of the compact network's training, however few clips there are
 

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from earshot.errors import EarshotError
-from earshot.features import FrontEndParams
-from earshot.files import atomic_file
-from earshot.progress import progress as progress_bar
+from earshot.core.errors import EarshotError
+from earshot.core.files import atomic_file
+from earshot.core.progress import progress as progress_bar
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training import augment, parallel
 from earshot.training.checkpoint import Checkpoint, make_model
 from earshot.training.config import Recipe, TrainParams, most_unrelated

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from earshot import files
+from earshot.core import files
 
 # How long a process waits for another. torchrun ends all when one fails, and the lock's holder may train for hours.
 _PATIENCE = timedelta(days=7)
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def exclusive(name: str) -> Iterator[None]:
-    """`earshot.files.exclusive` for all processes together: the first one takes the lock, the others wait until it has.
+    """`earshot.core.files.exclusive` for all processes together: the first one takes the lock, the others wait until it has.
 
     They belong together until the end of the block; the functions below divide the work among them.
     """

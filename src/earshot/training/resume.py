@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from earshot.features import FrontEndParams
-from earshot.files import STATE_DIR, sha256
-from earshot.hashes import hash_code, hash_json
+from earshot.core.files import STATE_DIR, sha256
+from earshot.core.hashes import hash_code, hash_json
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training import parallel
 from earshot.training.config import TrainParams
 

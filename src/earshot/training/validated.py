@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from earshot.datasets.parts import Part, Parts
-from earshot.features import FrontEndParams
+from earshot.clips.parts import Part, Parts
+from earshot.hearing.log_mel import FrontEndParams
 from earshot.training import parallel
 from earshot.training.checkpoint import Checkpoint
 from earshot.training.config import TrainParams

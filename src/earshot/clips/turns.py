@@ -1,0 +1,54 @@
+"""Cross-validation: which folds are tested in turn, and how the clips are divided while one of them is."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from earshot.clips.split import SplitParams
+from earshot.clips.table import DatasetError
+
+
+@dataclass(frozen=True)
+class CrossvalParams:
+    """The ``crossval`` section of params.yaml.
+
+    Attributes:
+        folds: tested in turn, at least two. Always a list: DVC makes a stage of each while it reads crossval/dvc.yaml,
+            when no data need exist yet that could say which folds there are.
+    """
+
+    folds: tuple[int, ...] = tuple(range(1, 11))
+
+    def __post_init__(self) -> None:
+        if len(self.folds) < 2:
+            raise ValueError(f"crossval.folds must name at least two folds, not {list(self.folds)}")
+        if len(set(self.folds)) < len(self.folds):
+            raise ValueError(f"crossval.folds names a fold twice: {list(self.folds)}")
+
+
+def check_folds(wanted: Iterable[int], of_clips: Iterable[int]) -> None:
+    """Compare the `wanted` folds with those `of_clips`, where each may occur often.
+
+    Raises:
+        DatasetError: a wanted fold does not exist; the message lists those that do.
+    """
+    existing = sorted(set(of_clips))
+    missing = sorted(set(wanted) - set(existing))
+    if missing:
+        raise DatasetError(
+            f"crossval.folds in params.yaml names {_named(missing)}, which the clips do not have; they have "
+            f"{_named(existing)}: set it to {existing}, or to some of these"
+        )
+
+
+def turn(fold: int, split: SplitParams) -> SplitParams:
+    """The split that tests `fold`. Validation is the fold before it, out of fold where there are fewer than five, or
+    carved where ``split.val_fraction`` says so.
+
+    Of `split` only `val_fraction` and `unknown_classes` are taken over: no list of folds fits every turn, and a random
+    split has no turns. Clips of unknown classes are tested in none.
+    """
+    return replace(split, strategy="folds", test_folds=(fold,), val_folds="auto")
+
+
+def _named(folds: list[int]) -> str:
+    return f"fold{'' if len(folds) == 1 else 's'} {', '.join(map(str, folds))}"

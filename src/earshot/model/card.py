@@ -1,0 +1,112 @@
+"""What a model was made from, and how to read it back out of the model.
+
+The ONNX files carry one JSON document under the metadata key ``earshot`` (`Card`). It names the data, parameters and
+code by their contents, never by commit, path or time: the same inputs give the same bytes on the same machine.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from earshot.core.errors import EarshotError
+from earshot.hearing.log_mel import FRONT_END_VERSION, FrontEndParams, LogMel
+
+METADATA_KEY = "earshot"
+CARD_VERSION = 2
+PROBE_TOLERANCE_DB = 1e-3
+
+
+class ModelError(EarshotError):
+    """A model file that cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model file says of itself.
+
+    Attributes:
+        architecture: name of the network.
+        classes: names in the order of the logits.
+        temperature: logits are divided by it before the softmax (Guo et al. 2017); fitted on validation clips.
+        unknown_threshold: a sound whose `earshot.model.scores.known` is below it is called unknown; 0 for never.
+        front_end: the ``audio`` parameters its input was made with.
+        front_end_version: `earshot.hearing.log_mel.FRONT_END_VERSION` at the time.
+        probe_db: the front end's answer to its probe sound, (8, n_mels), in decibels rounded to 1e-4.
+        dataset: name, title, licence, citation, hashes of the audited data, and how many synthesised clips were
+            trained on beside them.
+        split: how clips were divided, as `earshot.clips.split` describes it.
+        params: every section of params.yaml that the model depends on, and the seed.
+        code: SHA-256, its first 16 hex digits, of every source file that the stages up to this model declare.
+        metrics: rounded figures on validation and test.
+    """
+
+    architecture: str
+    classes: tuple[str, ...]
+    temperature: float
+    unknown_threshold: float
+    front_end: dict[str, Any]
+    front_end_version: int
+    probe_db: list[list[float]]
+    dataset: dict[str, Any]
+    split: dict[str, Any]
+    params: dict[str, Any]
+    code: dict[str, str]
+    metrics: dict[str, Any]
+    card_version: int = CARD_VERSION
+
+    def to_json(self) -> str:
+        """Compact JSON with sorted keys: equal cards are equal text."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str) -> "Card":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ModelError: not a card, or one of a later version.
+        """
+        try:
+            document = json.loads(text)
+            version = document["card_version"]
+            if version != CARD_VERSION:
+                raise ModelError(
+                    f"the model's card has version {version}, this Earshot reads {CARD_VERSION}: use the Earshot that "
+                    "made the model, or make the model again with `dvc repro`"
+                )
+            values = {field.name: document[field.name] for field in fields(Card)}
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ModelError(f"the model's card is damaged: {error!r}") from error
+        return Card(**{**values, "classes": tuple(values["classes"])})
+
+    def check_front_end(self) -> LogMel:
+        """The front end for this model, once it has answered the probe sound as the model remembers.
+
+        Raises:
+            ModelError: this Earshot's front end is another one: its version differs, or its output does.
+        """
+        remedy = "make the model again with `dvc repro`, or use the Earshot that made it"
+        if self.front_end_version != FRONT_END_VERSION:
+            raise ModelError(
+                f"the model was made with front end version {self.front_end_version}, this is version "
+                f"{FRONT_END_VERSION}: {remedy}"
+            )
+        log_mel = LogMel(FrontEndParams(**self.front_end))
+        remembered = np.asarray(self.probe_db, np.float32)
+        if remembered.shape != log_mel.probe.shape:
+            raise ModelError(
+                f"the model's front end gives {remembered.shape}, this one {log_mel.probe.shape}: {remedy}"
+            )
+        worst_db = float(np.abs(log_mel.probe - remembered).max())
+        if worst_db > PROBE_TOLERANCE_DB:
+            raise ModelError(
+                f"this front end answers the probe sound up to {worst_db:.4f} dB differently from the one the model "
+                f"was made with (allowed {PROBE_TOLERANCE_DB:g} dB): {remedy}"
+            )
+        return log_mel
+
+
+def probe_db(log_mel: LogMel) -> list[list[float]]:
+    """The front end's answer to its probe sound, as a card keeps it."""
+    return [[round(float(value), 4) for value in frame] for frame in log_mel.probe]

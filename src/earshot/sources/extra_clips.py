@@ -1,0 +1,73 @@
+"""Synthesised clips to be heard in training beside a data set's own. They are in no figure.
+
+Of unrelated sounds, always: a network that has only ever heard its own classes takes everything for one of them.
+
+Of the data set's classes, where the embedded set has all of them and is not the data set itself. A few hundred
+recordings do not teach a network what all drills have in common. Those that are synthesised from physics come from as
+many sources, rooms and microphones as one likes, and no recording of anybody's is among them. Where the embedded set
+has only some of the classes there are none: what sounds synthesised would tell these from the rest.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from earshot.clips.extract import build
+from earshot.core.files import STATE_DIR, atomic_directory
+from earshot.hearing.log_mel import FrontEndParams
+from earshot.model.scores import UNKNOWN
+from earshot.sources import synthetic, urbansound8k
+from earshot.sources.synthetic.plan import CLASSES, UNRELATED
+
+WORK = STATE_DIR / "auxiliary"
+
+
+def make(
+    labels: Collection[str],
+    front_end: FrontEndParams,
+    seed: int,
+    target: Path,
+    every: int = 1,
+    unrelated: Callable[[int], int] | None = None,
+    work: Path = WORK,
+) -> dict[str, int]:
+    """Write the directory `target`: the feature cache of unrelated sounds, labelled `UNKNOWN`, and of `labels`.
+
+    Args:
+        labels: names of classes; where the embedded set lacks one there are clips of none of them.
+        front_end: as for the data set.
+        seed: of the embedded set.
+        target: replaced in one piece.
+        every: one in so many of the recordings is synthesised.
+        unrelated: for a number of clips of `labels` synthesised, how many unrelated clips are enough: about so many are
+            made, in whole recordings spread over all families. None: all there are.
+        work: where the sounds lie meanwhile.
+
+    Returns:
+        How many clips there are of each label.
+    """
+    if not set(labels) <= set(CLASSES):
+        labels = ()
+    recordings = [recording for recording in synthetic.draw(seed) if recording.label in labels]
+    others = synthetic.draw_unrelated(seed)
+    if unrelated is not None:
+        enough = unrelated(sum(len(recording.slices) for recording in recordings))
+        others = others[:: max(1, sum(len(other.slices) for other in others) // max(1, enough))]
+    recordings = [*recordings, *others][::every]
+    shutil.rmtree(work, ignore_errors=True)  # of a killed run
+    work.mkdir(parents=True)
+    try:
+        synthetic.prepare(work, seed, recordings=recordings)
+        clips = urbansound8k.index(work).clips
+        clips["label"] = clips["label"].where(~clips["label"].isin(list(UNRELATED)), UNKNOWN)
+        build(clips, work, front_end, target)
+    finally:
+        shutil.rmtree(work)
+    return dict(sorted(Counter(clips["label"].tolist()).items()))
+
+
+def make_none(target: Path) -> None:
+    """Write the directory `target` without any clip."""
+    with atomic_directory(target):
+        pass

@@ -1,0 +1,166 @@
+"""What every source of recordings has in common: its card, what is on disk, and how a listed file is found there."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from earshot.clips.table import DatasetError
+
+# fmt: off
+AUDIO_SUFFIXES = frozenset({
+    ".3gp", ".aac", ".aif", ".aifc", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp3", ".mp4",
+    ".oga", ".ogg", ".opus", ".rf64", ".snd", ".w64", ".wav", ".webm", ".wma",
+})
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a source's table says, compared with what is on disk.
+
+    Attributes:
+        clips: the table of `earshot.clips.table.make_table`, with a row for every file listed.
+        missing: paths in `clips` that are not on disk.
+        unlisted: audio files on disk that the table does not list.
+        notes: decisions taken for the user that they may want to know of.
+    """
+
+    clips: pd.DataFrame
+    missing: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The files on disk compared with the published ones.
+
+    Attributes:
+        against: what they were compared with, in words.
+        published: number of published files.
+        missing: published files that are not on disk, in any encoding.
+        different: published files whose content on disk is not the published one (re-encoded ones are among them).
+    """
+
+    against: str
+    published: int
+    missing: tuple[str, ...] = ()
+    different: tuple[str, ...] = ()
+
+    @property
+    def identical(self) -> int:
+        """Number of files that are byte for byte the published ones."""
+        return self.published - len(self.missing) - len(self.different)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of labelled recordings.
+
+    Attributes:
+        name: the value of ``dataset.name``.
+        title, licence, citation, url: its card; they end in the model's lineage.
+        index: reads the table of the copy at a root.
+        validate: compares that copy with the published one; None where nothing is published.
+        obtain: puts a copy into an empty directory, given (directory, seed, directory for downloads); None where only
+            a copy of the user's will do.
+    """
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    url: str
+    index: Callable[[Path, int], Index]
+    validate: Callable[[Path], Verification] | None = None
+    obtain: Callable[[Path, int, Path], None] | None = None
+
+
+@dataclass
+class FilesOnDisk:
+    """The audio files below `root`, as sorted POSIX paths relative to it. Hidden files and directories are left out.
+
+    Symbolic links are followed, each directory once.
+    """
+
+    root: Path
+    paths: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        visited = set()
+        for directory, subdirectories, names in os.walk(self.root, followlinks=True):
+            real = os.path.realpath(directory)
+            if real in visited:
+                subdirectories.clear()
+                continue
+            visited.add(real)
+            subdirectories[:] = sorted(name for name in subdirectories if not name.startswith("."))
+            relative = Path(directory).relative_to(self.root)
+            for name in names:
+                if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES:
+                    self.paths.append((relative / name).as_posix())
+        self.paths.sort()
+        unreadable = [path for path in self.paths if not _is_utf8(path)]
+        if unreadable:
+            raise DatasetError(f"{self.root}: the file name {unreadable[0]!r} is not UTF-8; rename it")
+        self._known = set(self.paths)
+        self._by_stem: dict[PurePosixPath, list[str]] = defaultdict(list)
+        for path in self.paths:
+            self._by_stem[PurePosixPath(path).with_suffix("")].append(path)
+
+    def find(self, listed: str) -> str | None:
+        """The file listed as `listed`: itself, else the same name with another audio suffix (a re-encoded copy)."""
+        if listed in self._known:
+            return listed
+        candidates = self._by_stem.get(PurePosixPath(listed).with_suffix(""), [])
+        return candidates[0] if candidates else None
+
+
+def match(rows: pd.DataFrame, disk: FilesOnDisk) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
+    """Point `rows.path` at the files that are on disk. Returns the rows, the missing paths and the unlisted ones."""
+    found = [disk.find(path) for path in rows["path"]]
+    missing = tuple(sorted(path for path, there in zip(rows["path"], found, strict=True) if there is None))
+    rows = rows.assign(path=[there or path for path, there in zip(rows["path"], found, strict=True)])
+    unlisted = tuple(sorted(set(disk.paths) - set(rows["path"])))
+    return rows, missing, unlisted
+
+
+def read_metadata(path: Path, required: tuple[str, ...], where: str) -> pd.DataFrame:
+    """Read a source's own CSV as text, its headers and cells stripped of blanks; a lacking column is a DatasetError."""
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DatasetError(f"{where} cannot be read as CSV: {error}") from error
+    rows.columns = rows.columns.str.strip()
+    for column in required:
+        if column not in rows:
+            raise DatasetError(f"{where} lacks the column {column}; it has {', '.join(rows.columns)}")
+    if rows.empty:
+        raise DatasetError(f"{where} lists no files")
+    return rows.apply(lambda column: column.str.strip())
+
+
+def numbers(rows: pd.DataFrame, column: str, where: str, whole: bool = False) -> pd.Series:
+    """A text column of `rows` as numbers (NaN where it is empty or absent); anything else is a DatasetError."""
+    if column not in rows:
+        return pd.Series(float("nan"), index=rows.index)
+    values = pd.to_numeric(rows[column], errors="coerce")
+    wrong = values.isna() & (rows[column] != "")
+    if whole:
+        wrong |= values.notna() & (values % 1 != 0)
+    if wrong.any():
+        kind = "whole numbers" if whole else "numbers"
+        raise DatasetError(f"{where}: {column} must hold {kind}, not {rows[column][wrong].iloc[0]!r}")
+    return values
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,209 @@
+"""One answer for a whole sound, of any length.
+
+A sound of at most a window is fitted to it exactly as clips are in training: its features are the row that the feature
+cache would hold. A longer one is heard in windows, and the calibrated probabilities of those that hold any sound are
+averaged: each window is a question the model was calibrated for, and a mean of calibrated answers stays calibrated,
+whereas a mean of logits lets one window that is very sure outvote many.
+
+The pieces are apart, so that a server can decode in one thread and infer in another:
+
+    summary = Summary(model)
+    for batch in read_batches(source, model.log_mel):
+        summary.add(batch, model.scores(batch.features))
+    summary.result()
+
+A sound that is none of the classes is called "unknown": so say the mean of its windows' `known` scores and the
+threshold on the model's card. What the classes' probabilities would be, if it were one of them, is told all the same.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from earshot.hearing.decode import DEFAULT_LIMITS, AudioLimits, Source, fit_length, stream_mono
+from earshot.hearing.log_mel import LogMel
+from earshot.model.card import Card
+from earshot.model.scores import UNKNOWN
+from earshot.stream.windows import HOP_FRAMES, Window, WindowStream
+
+BATCH_WINDOWS = 8  # windows of a long sound given to the model at once: 10 MB of activations
+CLIP_TOLERANCE_S = 0.1  # codecs pad: a clip this much longer than the window is still a clip, cut as in training
+SILENCE_PEAK = 1e-3  # -60 dB of full scale: a window with a lower peak holds nothing to be recognised
+
+
+class Classifier(Protocol):
+    """What answers: an `earshot.model.session.Model`, or a queue in front of one."""
+
+    classes: tuple[str, ...]
+    log_mel: LogMel
+    card: Card
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """As `earshot.model.session.Model.scores`, float64 (n, classes + 1)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some consecutive windows of one sound.
+
+    Attributes:
+        features: float16 (n, n_mels, window_frames), in decibels; n is 1 to `BATCH_WINDOWS`.
+        peak: float32 (n,), largest magnitude in each window, full scale at 1.
+        windowed: False for a clip of at most a window: this batch then holds its one window, and no other follows.
+        duration_s: seconds of the sound read so far; of all of it in the last batch.
+    """
+
+    features: np.ndarray
+    peak: np.ndarray
+    windowed: bool
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a sound was recognised as.
+
+    Attributes:
+        predicted_class: the most probable class, or `UNKNOWN`.
+        confidence: calibrated probability of the most probable class, if it is one of them.
+        known: how surely it is one of them, in [0, 1]: `earshot.model.scores.known`.
+        probabilities: class to probability, most probable first.
+        duration_s: length of the sound.
+        windowed: whether it was longer than the model hears at once, and `probabilities` are means over windows.
+        windows: how many windows were averaged; 1 for a clip.
+        silent: the sound's peak is below -60 dB of full scale, so that the answer means nothing.
+    """
+
+    predicted_class: str
+    confidence: float
+    known: float
+    probabilities: dict[str, float]
+    duration_s: float
+    windowed: bool
+    windows: int
+    silent: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: probabilities to six digits, seconds to three."""
+        return {
+            "predicted_class": self.predicted_class,
+            "confidence": round(self.confidence, 6),
+            "known": round(self.known, 6),
+            "probabilities": {label: round(value, 6) for label, value in self.probabilities.items()},
+            "duration_s": round(self.duration_s, 3),
+            "windowed": self.windowed,
+            "windows": self.windows,
+            "silent": self.silent,
+        }
+
+
+def classify(model: Classifier, source: Source, limits: AudioLimits = DEFAULT_LIMITS) -> Classification:
+    """Recognise `source` as one of the model's classes, or as none. Memory does not grow with its length.
+
+    Raises:
+        AudioError: it cannot be read, as `earshot.hearing.decode.stream_mono`.
+    """
+    summary = Summary(model)
+    for batch in read_batches(source, model.log_mel, limits):
+        summary.add(batch, model.scores(batch.features))
+    return summary.result()
+
+
+def read_batches(source: Source, log_mel: LogMel, limits: AudioLimits = DEFAULT_LIMITS) -> Iterator[Batch]:
+    """Decode `source` into batches of windows, as they are asked for: one for a clip, more for a long sound.
+
+    Raises:
+        AudioError: as `earshot.hearing.decode.stream_mono`; after some batches, where the damage lies deep in the file.
+    """
+    params = log_mel.params
+    clip_samples = params.window_samples + round(CLIP_TOLERANCE_S * params.sample_rate_hz)
+    blocks = stream_mono(source, params.sample_rate_hz, limits)
+    head, samples = [], 0
+    for block in blocks:
+        head.append(block)
+        samples += len(block)
+        if samples > clip_samples:
+            break
+    beginning = np.concatenate(head)
+    if samples <= clip_samples:
+        yield _clip(beginning, log_mel)
+        return
+    stream = WindowStream(log_mel, HOP_FRAMES)
+    waiting: list[Window] = []
+    for block in _chain(beginning, blocks):
+        for window in stream.push(block):
+            waiting.append(window)
+            if len(waiting) > BATCH_WINDOWS:  # one is kept back, so that the last batch knows the whole duration
+                yield _batch(waiting[:-1], stream.samples / params.sample_rate_hz)
+                waiting = waiting[-1:]
+    for window in stream.finish():
+        waiting.append(window)
+    for first in range(0, len(waiting), BATCH_WINDOWS):
+        yield _batch(waiting[first : first + BATCH_WINDOWS], stream.samples / params.sample_rate_hz)
+
+
+class Summary:
+    """The answers to a sound's windows, as they come, to one `Classification`."""
+
+    def __init__(self, model: Classifier) -> None:
+        self._classes = model.classes
+        self._unknown_below = model.card.unknown_threshold
+        self._heard, self._silent = np.zeros(len(model.classes) + 1), np.zeros(len(model.classes) + 1)
+        self._windows_heard = self._windows_silent = 0
+        self._duration_s, self._windowed = 0.0, False
+
+    def add(self, batch: Batch, scores: np.ndarray) -> None:
+        """Count the model's answers, float64 (n, classes + 1), to `batch`. Batches come in order."""
+        for row, peak in zip(scores, batch.peak, strict=True):  # one by one: the same bits in any batches
+            if peak >= SILENCE_PEAK:
+                self._heard += row
+                self._windows_heard += 1
+            else:
+                self._silent += row
+                self._windows_silent += 1
+        self._duration_s, self._windowed = batch.duration_s, batch.windowed
+
+    def result(self) -> Classification:
+        """The mean over the windows that hold sound; over all of them where none does."""
+        silent = self._windows_heard == 0
+        windows = self._windows_silent if silent else self._windows_heard
+        if not windows:
+            raise ValueError("no batch was added")
+        *mean, known = ((self._silent if silent else self._heard) / windows).tolist()
+        order = np.argsort(-np.array(mean), kind="stable")
+        ranked = {self._classes[i]: mean[i] for i in order}
+        best = self._classes[order[0]]
+        return Classification(
+            predicted_class=UNKNOWN if known < self._unknown_below else best,
+            confidence=ranked[best],
+            known=known,
+            probabilities=ranked,
+            duration_s=self._duration_s,
+            windowed=self._windowed,
+            windows=windows,
+            silent=silent,
+        )
+
+
+def _clip(samples: np.ndarray, log_mel: LogMel) -> Batch:
+    params = log_mel.params
+    fitted = fit_length(samples, params.window_samples)
+    return Batch(
+        log_mel.clip(fitted)[None],
+        np.abs(fitted).max(keepdims=True),
+        windowed=False,
+        duration_s=len(samples) / params.sample_rate_hz,
+    )
+
+
+def _batch(windows: list[Window], duration_s: float) -> Batch:
+    features = np.stack([window.features for window in windows])
+    return Batch(features, np.array([window.peak.max() for window in windows]), True, duration_s)
+
+
+def _chain(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    yield first
+    yield from rest
