@@ -11,21 +11,21 @@ import numpy as np
 import torch
 
 from earshot.clips.cache import open_cache
-from earshot.clips.extra import open_auxiliary
+from earshot.clips.extra import open_extra_clips
 from earshot.clips.extract import build
 from earshot.clips.parts import Parts, load_parts
 from earshot.clips.split import SplitParams
 from earshot.core.files import STATE_DIR, atomic_file
+from earshot.core.front_end import FrontEndParams
 from earshot.core.hashes import hash_code, hash_json
+from earshot.core.labels import UNKNOWN
 from earshot.deployment.provenance import Provenance
-from earshot.hearing.log_mel import FrontEndParams
-from earshot.model.scores import UNKNOWN
 from earshot.sources import urbansound8k
 from earshot.sources.extra_clips import make
 
 ROOT = Path(__file__).parents[1]
 FRONT_END = FrontEndParams()
-AUXILIARY_SEED = 7
+EXTRA_SEED = 7
 SPLIT_SEED = 0  # of the inner folds: the same division for all that is compared
 PLAIN = Provenance(
     {**dict.fromkeys(("name", "title", "licence", "citation", "url"), "benchmark"), "sha256": {}}, {}, {}
@@ -58,18 +58,18 @@ def features(data: Path, target: Path) -> Path:
     return target
 
 
-def auxiliary(cache: Path) -> Path:
+def extra_clips(cache: Path) -> Path:
     """The synthesised clips beside those in `cache`; made if they are not there."""
-    target = cache.with_name("auxiliary")
+    target = cache.with_name("extra_clips")
     if not target.exists():
-        make(set(open_cache(cache)[1]["label"]), FRONT_END, AUXILIARY_SEED, target, work=cache.with_name("work"))
+        make(set(open_cache(cache)[1]["label"]), FRONT_END, EXTRA_SEED, target, work=cache.with_name("work"))
     return target
 
 
-def auxiliary_of(cache: Path, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Those of some classes, and the unrelated ones, as `earshot.clips.extra.open_auxiliary` gives them."""
+def extra_clips_of(cache: Path, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Those of some classes, and the background ones, as `earshot.clips.extra.open_extra_clips` gives them."""
     everything = sorted(set(open_cache(cache)[1]["label"]))
-    made = open_auxiliary(everything, auxiliary(cache))
+    made = open_extra_clips(everything, extra_clips(cache))
     assert made is not None
     features, labels = made[0], np.array([*everything, UNKNOWN])[made[1]]
     named = [*classes, UNKNOWN]

@@ -6,16 +6,17 @@ from pathlib import Path
 
 from earshot.clips.cache import open_cache
 from earshot.clips.config import DatasetParams
-from earshot.clips.extra import AUXILIARY, open_auxiliary
+from earshot.clips.extra import EXTRA_CLIPS, open_extra_clips
 from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
 from earshot.clips.turns import CrossvalParams, check_folds, turn
 from earshot.core import params, stage
+from earshot.core.front_end import FrontEndParams
+from earshot.core.hashes import hash_code
 from earshot.deployment.config import QuantizationParams
 from earshot.deployment.convert import convert
 from earshot.deployment.quantize import run_logits
 from earshot.evaluation.fold import FoldPredictions, write_fold
-from earshot.hearing.log_mel import FrontEndParams
 from earshot.training import parallel
 from earshot.training.config import TrainParams
 from earshot.training.resume import state_path
@@ -35,12 +36,14 @@ def main() -> None:
     parts = load_parts(turn(fold, params.load("split", SplitParams)), seed, FEATURES)
     with parallel.exclusive("crossval"):
         test = parts.part("test")
-        states = partial(state_path, (FEATURES, AUXILIARY), front_end, parts.split, training, seed)
-        fitted = fit_parts(parts, front_end, training, seed, states, auxiliary=open_auxiliary(parts.classes))
+        code = hash_code(("train",), "dvc.yaml")
+        extra_clips = open_extra_clips(parts.classes) if training.hears_extra_clips else None
+        states = partial(state_path, (FEATURES, EXTRA_CLIPS), front_end, parts.split, training, seed, code)
+        fitted = fit_parts(parts, front_end, training, seed, states, extra_clips=extra_clips)
         if not parallel.is_first():
             return
         quantization = params.load("quantization", QuantizationParams)
-        pair = convert(fitted.trained.checkpoint, fitted.judges, parts, quantization, seed)
+        pair = convert(fitted.trained.checkpoint, fitted.out_of_fold, parts, quantization, seed)
         predictions = FoldPredictions(
             classes=parts.classes,
             paths=test.clips["path"].to_numpy(dtype=str),

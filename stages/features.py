@@ -8,7 +8,7 @@ from earshot.clips.paths import clips_root
 from earshot.clips.table import read_clips
 from earshot.core import params, stage
 from earshot.core.files import exclusive
-from earshot.hearing.log_mel import FrontEndParams
+from earshot.core.front_end import FrontEndParams
 
 
 def main() -> None:

@@ -25,9 +25,15 @@ def main() -> None:
         parts = load_parts(params.load("split", SplitParams), seed)
         made = candidate.make_candidate(
             checkpoint.load("models/checkpoint.pt"),
-            [checkpoint.load(path) for path in sorted(Path("models/judges").glob("*.pt"))],
+            [checkpoint.load(path) for path in sorted(Path("models/out_of_fold").glob("*.pt"))],
             parts,
-            gather(),
+            gather(
+                Path("data/raw/source.json"),
+                Path("data/audited"),
+                Path("metrics/train.json"),
+                Path("params.yaml"),
+                Path("dvc.yaml"),
+            ),
             settings,
             params.load("gate", GateParams),
             params.load("unknown", UnknownParams),

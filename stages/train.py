@@ -1,14 +1,15 @@
-"""Stage: train the network, and its judges where no fold is left for validation."""
+"""Stage: train the network, and out-of-fold models where no fold is left for validation."""
 
 from functools import partial
 
 from earshot.clips.config import DatasetParams
-from earshot.clips.extra import AUXILIARY, open_auxiliary
+from earshot.clips.extra import EXTRA_CLIPS, open_extra_clips
 from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
 from earshot.core import params, stage
 from earshot.core.files import atomic_directory, write_csv, write_json
-from earshot.hearing.log_mel import FrontEndParams
+from earshot.core.front_end import FrontEndParams
+from earshot.core.hashes import hash_code
 from earshot.training import checkpoint, parallel
 from earshot.training.config import TrainParams
 from earshot.training.loop import HISTORY_COLUMNS
@@ -26,17 +27,18 @@ def main() -> None:
     train = params.load("train", TrainParams)
     parts = load_parts(params.load("split", SplitParams), seed, FEATURES)
     with parallel.exclusive("train"):
-        auxiliary = open_auxiliary(parts.classes)
-        states = partial(state_path, (FEATURES, AUXILIARY), front_end, parts.split, train, seed)
-        fitted = fit_parts(parts, front_end, train, seed, states, auxiliary=auxiliary)
+        code = hash_code(("train",), "dvc.yaml")
+        extra_clips = open_extra_clips(parts.classes) if train.hears_extra_clips else None
+        states = partial(state_path, (FEATURES, EXTRA_CLIPS), front_end, parts.split, train, seed, code)
+        fitted = fit_parts(parts, front_end, train, seed, states, extra_clips=extra_clips)
         if not parallel.is_first():
             return
         write_csv("metrics/history.csv", fitted.trained.history, HISTORY_COLUMNS)
-        summary = summarise(fitted.trained, dataset.name, parts.split, fitted.auxiliary_clips)
+        summary = summarise(fitted.trained, dataset.name, parts.split, fitted.extra_clips)
         write_json("metrics/train.json", summary)
-        with atomic_directory("models/judges") as directory:
-            for number, judge in enumerate(fitted.judges, 1):
-                checkpoint.save(judge, directory / f"{number}.pt")
+        with atomic_directory("models/out_of_fold") as directory:
+            for number, model in enumerate(fitted.out_of_fold, 1):
+                checkpoint.save(model, directory / f"{number}.pt")
         checkpoint.save(fitted.trained.checkpoint, "models/checkpoint.pt")
 
 

@@ -15,13 +15,14 @@ def import_closure(script: Path) -> set[str]:
     found: set[Path] = set()
     waiting = [script]
     while waiting:
-        for module in _imported(waiting.pop()) - found:
+        for module in imported(waiting.pop()) - found:
             found.add(module)
             waiting.append(module)
     return {path.relative_to(ROOT).as_posix() for path in found if not _only_docstring(path)}
 
 
-def _imported(path: Path) -> set[Path]:
+def imported(path: Path) -> set[Path]:
+    """The earshot modules, and their packages' initialisers, that the import statements of `path` name."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-from earshot.hearing.log_mel import FrontEndParams
+from earshot.core.front_end import FrontEndParams
 from earshot.training import loop, parallel
 from earshot.training.config import AugmentParams, TrainParams
 from earshot.training.loop import Clips, Trained, TrainingError, fit

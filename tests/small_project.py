@@ -35,13 +35,13 @@ STAGES = (
     "download",
     "audit",
     "features",
-    "auxiliary",
+    "extra_clips",
     "train",
     "evaluate",
     "quantize",
     "confidence",
     "robustness",
-    "unknown",
+    "open_set",
     "release",
 )
 CLASSES = ("buzz", "hiss", "whistle")

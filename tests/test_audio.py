@@ -13,6 +13,7 @@ import scipy.signal
 import soundfile
 
 from earshot.hearing import decode as audio
+from earshot.hearing.clip import fit_length
 from earshot.hearing.decode import (
     AudioError,
     AudioLimitError,
@@ -21,7 +22,6 @@ from earshot.hearing.decode import (
     UndecodableError,
     decode,
     describe_content,
-    fit_length,
     read_mono,
     stream_mono,
 )

@@ -16,8 +16,10 @@ from earshot.clips.cache import open_cache
 from earshot.clips.extract import build, summary
 from earshot.clips.table import DatasetError, make_table
 from earshot.core.errors import EarshotError
-from earshot.hearing.decode import fit_length, read_mono
-from earshot.hearing.log_mel import FrontEndParams, LogMel
+from earshot.core.front_end import FrontEndParams
+from earshot.hearing.clip import fit_length
+from earshot.hearing.decode import read_mono
+from earshot.hearing.log_mel import LogMel
 from sounds import awkward_files, noise
 
 PARAMS = FrontEndParams(window_s=1.0)

@@ -11,8 +11,10 @@ import pytest
 import tiny_model
 from earshot.clips.extract import build
 from earshot.clips.table import make_table
-from earshot.hearing.decode import AudioLimitError, AudioLimits, NoAudioError, UndecodableError, fit_length, read_mono
-from earshot.model.scores import UNKNOWN, softmax
+from earshot.core.labels import UNKNOWN
+from earshot.hearing.clip import fit_length
+from earshot.hearing.decode import AudioLimitError, AudioLimits, NoAudioError, UndecodableError, read_mono
+from earshot.model.scores import softmax
 from earshot.model.session import Model
 from earshot.stream.classify import BATCH_WINDOWS, Batch, Summary, classify, read_batches
 from earshot.stream.windows import windows
@@ -171,7 +173,7 @@ def test_a_sound_of_no_class_is_unknown_and_its_classes_are_ranked_all_the_same(
 def test_known_is_the_share_of_the_likeliest_class_beside_none_of_them(model):
     labels = (*model.classes, tiny_model.OUTSIDE)
     features = np.stack([model.log_mel.clip(tiny_model.sound(label, 4.0, 50)) for label in labels])
-    everything = np.concatenate([model.logits(features), model.none_logits(features)], axis=1)
+    everything = np.concatenate([model.logits(features), model.background_logits(features)], axis=1)
     expected = softmax(everything, model.card.temperature)[:, :3].max(axis=1)
     scores = model.scores(features)
     assert np.array_equal(scores[:, 3], expected)
@@ -207,8 +209,8 @@ def test_the_threshold_is_the_cards_and_0_is_never(model):
 def test_a_network_without_a_logit_for_none_judges_by_the_softmax_alone(tutorial_path):
     model = Model(tutorial_path)
     features = np.stack([model.log_mel.clip(tiny_model.clip(label, 50)) for label in model.classes])
-    assert not model.knows_none
-    assert model.none_logits(features) is None
+    assert not model.has_background
+    assert model.background_logits(features) is None
     assert np.array_equal(model.scores(features)[:, 3], model.probabilities(features).max(axis=1))
     samples = tiny_model.sound("hum", 2.0)
     answer = classify(model, file_of(samples))

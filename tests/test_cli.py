@@ -200,8 +200,9 @@ def test_an_interruption_is_one_line(place, tmp_path):
 
 def test_the_command_imports_none_of_the_training_libraries(place):
     code = (
-        "import sys; from earshot.commands.cli import main; main(['classify', 'hum.wav']); main(['timeline', 'hum.wav']);"
-        "main(['model']); print('loaded', sorted({'torch', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'onnx', 'dvc'}"
+        "import sys; from earshot.commands.cli import main;"
+        "main(['classify', 'hum.wav']); main(['timeline', 'hum.wav']); main(['model']);"
+        "print('loaded', sorted({'torch', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'onnx', 'dvc'}"
         " & set(sys.modules)))"
     )
     process = subprocess.run(
@@ -224,7 +225,7 @@ def test_model_tells_what_it_was_made_from(place):
         "22050 Hz",
         "answers the probe sound",
         f"3; a sound whose `known` is below {document['unknown_threshold']:g} is called unknown",
-        "synthesised clips, in training alone: 45 of unrelated sounds",
+        "synthesised clips, in training alone: 45 of background sounds",
     ):
         assert words in process.stdout
     assert document["sha256"] == sha256(place / "models/earshot.int8.onnx")
@@ -235,17 +236,17 @@ def test_model_tells_what_it_was_made_from(place):
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
-        ({"classes": 1320, "unrelated": 630}, "alone: 1320 of its classes and 630 of unrelated sounds"),
-        ({"classes": 1320, "unrelated": 0}, "alone: 1320 of its classes"),
-        ({"classes": 0, "unrelated": 0}, None),
+        ({"classes": 1320, "background": 630}, "alone: 1320 of its classes and 630 of background sounds"),
+        ({"classes": 1320, "background": 0}, "alone: 1320 of its classes"),
+        ({"classes": 0, "background": 0}, None),
         (None, None),
     ],
 )
 def test_model_counts_the_clips_heard_beside_the_data_set(tiny_model_path, counts, words):
     card = read_card(tiny_model_path)
-    dataset = {**card.dataset, "auxiliary_clips": counts}
+    dataset = {**card.dataset, "extra_clips": counts}
     if counts is None:
-        del dataset["auxiliary_clips"]
+        del dataset["extra_clips"]
     lines = description(tiny_model_path, replace(card, dataset=dataset)).splitlines()
     beside = [line for line in lines if line.startswith("beside")]
     assert len(beside) == (words is not None)
@@ -358,7 +359,7 @@ OTHERS = {
         "worst_change_points": -12.121212,
         "ambience_alone": {"share_with_short_sound_verdict": 0.015},
     },
-    "unknown": {
+    "open_set": {
         "known_called_unknown": 0.007576,
         "near": {"called_unknown_mean": 0.4, "auroc_mean": 0.690894},
         "far": {"called_unknown_mean": 0.086667, "auroc_mean": 0.926894},

@@ -105,7 +105,7 @@ def test_repro_alone_never_cross_validates(crossed):
     shutil.rmtree(project.root / "crossval/folds")
     (project.root / "crossval/dvc.lock").unlink()
     # The epochs are other ones.
-    again = ["train", "evaluate", "quantize", "confidence", "robustness", "unknown", "release"]
+    again = ["train", "evaluate", "quantize", "confidence", "robustness", "open_set", "release"]
     assert sorted(ran(project.dvc("repro"))) == sorted(again)
     assert not (project.root / "crossval/folds").exists()
     assert "up to date" in project.dvc("status", "dvc.yaml")
@@ -161,7 +161,7 @@ def test_clips_of_unknown_classes_are_tested_in_no_turn(crossed):
     project = crossed.copy("crossed-unknown")
     project.set_param("split.unknown_classes", ["hiss"])
     project.set_param("crossval.folds", [1, 2])
-    assert stages(project.dvc("repro", CROSSVAL)) == ["auxiliary", "fold@1", "fold@2", "pool"]
+    assert stages(project.dvc("repro", CROSSVAL)) == ["extra_clips", "fold@1", "fold@2", "pool"]
     index = pd.read_csv(project.root / "data/features/index.csv")
     tested = index[index["fold"].isin([1, 2]) & (index["label"] != "hiss")]
     metrics = project.json("metrics/crossval.json")

@@ -9,9 +9,8 @@ import pytest
 from earshot.clips.config import DEFAULT_PATH, DatasetParams
 from earshot.clips.paths import clips_root, user_path
 from earshot.clips.table import DatasetError, read_clips
-from earshot.sources import esc50 as esc
+from earshot.sources import esc10, esc50, urbansound8k
 from earshot.sources import prepare as sources
-from earshot.sources import urbansound8k
 from earshot.sources.prepare import prepare, summary
 from earshot.sources.published import Published, read_published
 
@@ -131,14 +130,14 @@ def test_esc10_is_the_rows_marked_so(tmp_path):
         lines.append(f"{name},{number % 2 + 1},{number},{category},{ten},10{number},A")
         (tmp_path / "audio" / name).touch()
     (tmp_path / "meta/esc50.csv").write_text("\n".join(lines))
-    assert esc.SOURCE.index(tmp_path, 0).clips["label"].tolist() == ["dog", "cow", "rain", "dog"]
-    ten = esc.SOURCE_10.index(tmp_path, 0).clips
+    assert esc50.SOURCE.index(tmp_path, 0).clips["label"].tolist() == ["dog", "cow", "rain", "dog"]
+    ten = esc10.SOURCE.index(tmp_path, 0).clips
     assert ten["label"].tolist() == ["dog", "rain", "dog"]
     assert ten["recording"].tolist() == ["100", "101", "103"]
-    assert "NC" in esc.SOURCE.licence
-    assert "NC" not in esc.SOURCE_10.licence
-    assert esc.validate(tmp_path, ten=True).missing == ()  # none of these names is published
-    assert len(esc.validate(tmp_path).missing) == 2000
+    assert "NC" in esc50.SOURCE.licence
+    assert "NC" not in esc10.SOURCE.licence
+    assert esc50.validate(tmp_path, ten=True).missing == ()  # none of these names is published
+    assert len(esc50.validate(tmp_path).missing) == 2000
 
 
 def test_the_published_lists_are_whole():
@@ -147,7 +146,7 @@ def test_the_published_lists_are_whole():
     assert len(audio) == 8732
     assert sum(urban[path].size for path in audio) == pytest.approx(7.09e9, rel=1e-3)
     assert {path.split("/")[1] for path in audio} == {f"fold{n}" for n in range(1, 11)}
-    fifty = read_published(esc.PUBLISHED)
+    fifty = read_published(esc50.PUBLISHED)
     assert sum(path.endswith(".wav") for path in fifty) == 2000
     assert fifty["meta/esc50.csv"].digest == "54a0d0055a10bb7df84ad340a148722e"
 

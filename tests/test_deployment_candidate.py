@@ -16,6 +16,7 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from earshot.clips.parts import Parts
+from earshot.core.front_end import FrontEndParams
 from earshot.deployment.candidate import Candidate, make_candidate, parity_rows, report, summary, write_candidate
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.export import export, fold_batch_norm
@@ -25,7 +26,6 @@ from earshot.deployment.quantize import choose_calibration, convolutions_left_in
 from earshot.evaluation import answers
 from earshot.evaluation.calibration import fit_temperature
 from earshot.evaluation.unknown import UnknownParams, threshold
-from earshot.hearing.log_mel import FrontEndParams
 from earshot.model.session import Model, ModelError
 from earshot.training.checkpoint import Checkpoint, make_model
 from earshot.training.config import TrainParams
@@ -50,7 +50,7 @@ def features(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return cells.astype(np.float16), labels
 
 
-def unrelated(count: int, seed: int) -> np.ndarray:
+def background(count: int, seed: int) -> np.ndarray:
     """The same noise, louder for a moment now and then, in all bands."""
     random = np.random.default_rng(seed)
     cells = random.normal(-50, 8, (count, 64, FRONT_END.window_frames))
@@ -64,7 +64,7 @@ class Made:
     """A checkpoint and the candidate that came of it."""
 
     architecture: str
-    knows_none: bool
+    has_background: bool
     checkpoint: Checkpoint
     parts: Parts
     candidate: Candidate
@@ -81,7 +81,7 @@ def candidate_of(checkpoint: Checkpoint, parts: Parts, gate: GateParams) -> Cand
     return make_candidate(checkpoint, [], parts, provenance, ranges, gate, UNKNOWN, 5, 1)
 
 
-@pytest.fixture(scope="module", params=["compact", "compact, unrelated clips", "tutorial"])
+@pytest.fixture(scope="module", params=["compact", "compact, background clips", "tutorial"])
 def made(request, tmp_path_factory, one_thread) -> Made:
     architecture, _, others = request.param.partition(", ")
     cells, labels = features(180, 0)
@@ -92,7 +92,7 @@ def made(request, tmp_path_factory, one_thread) -> Made:
     parts = Parts(CLASSES, table, np.array(names), {"strategy": "folds"}, cells)
     train, val = (Clips(part.features, part.labels) for part in (parts.part("train"), parts.part("val")))
     if others:
-        train = train.beside(Clips(unrelated(15, 1), np.full(15, len(CLASSES))), len(CLASSES))
+        train = train.beside(Clips(background(15, 1), np.full(15, len(CLASSES))), len(CLASSES))
     result = fit(
         train,
         val,
@@ -220,32 +220,32 @@ def test_both_files_carry_their_own_temperature(made):
         assert model.card.temperature == round(fit_temperature(logits.numpy(), val.labels, recordings), 6)
 
 
-def test_a_network_trained_on_unrelated_clips_knows_them_from_its_classes(made):
+def test_a_network_trained_on_background_clips_knows_them_from_its_classes(made):
     model = Model(made.directory / "earshot.int8.onnx")
-    known, others = (model.scores(cells) for cells in (made.parts.part("test").features, unrelated(60, 2)))
+    known, others = (model.scores(cells) for cells in (made.parts.part("test").features, background(60, 2)))
     assert known.shape == others.shape == (60, len(CLASSES) + 1)
     assert np.allclose(known[:, :-1], model.probabilities(made.parts.part("test").features), atol=0)
     auroc = roc_auc_score(np.repeat([1, 0], 60), np.concatenate([known[:, -1], others[:, -1]]))
-    assert model.knows_none == made.knows_none
-    if made.knows_none:
+    assert model.has_background == made.has_background
+    if made.has_background:
         assert auroc > 0.95
         assert np.median(known[:, -1]) > np.median(others[:, -1]) + 0.2
     else:
-        assert model.none_logits(made.parts.part("test").features) is None
+        assert model.background_logits(made.parts.part("test").features) is None
         assert np.array_equal(known[:, -1], known[:, :-1].max(axis=1))
 
 
 def test_both_files_and_pytorch_agree_on_none_of_the_classes(made):
     network = made.checkpoint.model
-    if not made.knows_none:
+    if not made.has_background:
         names = [output.name for output in onnx.load_from_string(made.candidate.int8).graph.output]
         assert names == (["logits", "frame_logits"] if made.architecture == "compact" else ["logits"])
         return
-    cells = np.concatenate([made.parts.part("test").features, unrelated(60, 2)])
+    cells = np.concatenate([made.parts.part("test").features, background(60, 2)])
     with torch.inference_mode():
         embedding = network.embed(network.normalise(torch.from_numpy(cells.astype(np.float32))))
-        expected = network.none_logits(embedding).numpy()
-    full, int8 = (run(content, cells, "none_logits") for content in (made.candidate.fp32, made.candidate.int8))
+        expected = network.background_logits(embedding).numpy()
+    full, int8 = (run(content, cells, "background_logits") for content in (made.candidate.fp32, made.candidate.int8))
     assert full.shape == int8.shape == (120, 1)
     assert np.abs(full - expected).max() <= 1e-4
     assert expected.std() > 0.1
@@ -278,7 +278,7 @@ def test_the_kept_answers_are_the_int8_files(made):
         scores = model.scores(made.parts.part(name).features)
         assert np.array_equal(kept[name].probabilities, scores[:, :-1])
         assert np.array_equal(kept[name].known, scores[:, -1])
-        assert (kept[name].none_logits is not None) == made.knows_none
+        assert (kept[name].background_logits is not None) == made.has_background
 
 
 def test_frame_logits_come_with_compact_only(made):
@@ -288,7 +288,7 @@ def test_frame_logits_come_with_compact_only(made):
         with pytest.raises(ModelError, match="cannot locate sounds in time"):
             model.frame_logits(cells)
         return
-    assert model.frame_logits(cells).shape == (3, len(CLASSES) + made.knows_none, FRONT_END.window_frames // 8)
+    assert model.frame_logits(cells).shape == (3, len(CLASSES) + made.has_background, FRONT_END.window_frames // 8)
 
 
 def test_logits_are_frame_logits_weighted_by_how_surely_a_frame_holds_a_class(made):
@@ -296,12 +296,12 @@ def test_logits_are_frame_logits_weighted_by_how_surely_a_frame_holds_a_class(ma
         return
     model = Model(made.directory / "earshot.int8.onnx")
     cells = made.parts.part("test").features[:3]
-    partly = np.concatenate([cells, unrelated(3, 4), cells], axis=2)
+    partly = np.concatenate([cells, background(3, 4), cells], axis=2)
     over_time = model.frame_logits(partly)
     assert over_time.shape[2] == 3 * FRONT_END.window_frames // 8
     weights = np.ones((3, 1, over_time.shape[2]))
-    if made.knows_none:
-        assert np.allclose(over_time[:, -1].mean(axis=1), model.none_logits(partly)[:, 0], atol=1e-4)
+    if made.has_background:
+        assert np.allclose(over_time[:, -1].mean(axis=1), model.background_logits(partly)[:, 0], atol=1e-4)
         weights = 1 - softmax(over_time.astype(np.float64), axis=1)[:, -1:]
         assert np.ptp(weights, axis=2).min() > 0.1
     expected = (over_time[:, : len(CLASSES)] * weights).sum(axis=2) / weights.sum(axis=2)

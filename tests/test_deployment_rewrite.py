@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from earshot.core.front_end import FrontEndParams
 from earshot.deployment.rewrite import for_int8
-from earshot.hearing.log_mel import FrontEndParams
 from earshot.training.checkpoint import Checkpoint, make_model
 
 FRONT_END = FrontEndParams()

@@ -179,9 +179,9 @@ def test_offline_ends_in_one_sentence_and_no_traceback(tmp_path):
     (tmp_path / "params.yaml").write_text("seed: 0\ndataset: {name: esc50}\n")
     stage = Path(__file__).parents[1] / "stages/download.py"
     code = (
-        "import runpy, sys; from earshot.datasets import archive, esc, fetch; fetch.BACKOFF_S = 0;"
+        "import runpy, sys; from earshot.sources import archive, esc50, fetch; fetch.BACKOFF_S = 0;"
         "fetch.fetch.__defaults__ = (0,);"
-        "esc.ARCHIVE = archive.Archive('http://earshot.invalid/x.zip', 'x.zip', 10, 10, None);"
+        "esc50.ARCHIVE = archive.Archive('http://earshot.invalid/x.zip', 'x.zip', 10, 10, None);"
         "runpy.run_path(sys.argv[1], run_name='__main__')"
     )
     done = subprocess.run(

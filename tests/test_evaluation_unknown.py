@@ -6,12 +6,13 @@ import scipy.special
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from earshot.core.front_end import FrontEndParams
 from earshot.core.params import ParamsError, build
-from earshot.evaluation import outside
+from earshot.evaluation import open_set
 from earshot.evaluation.answers import Answers
-from earshot.evaluation.outside import COLUMNS, FAR_WINDOWS, Heard, auroc_gain, far_sounds, figures
+from earshot.evaluation.open_set import COLUMNS, FAR_WINDOWS, Heard, auroc_gain, far_sounds, figures
 from earshot.evaluation.unknown import UnknownParams, threshold
-from earshot.hearing.log_mel import FrontEndParams, LogMel
+from earshot.hearing.log_mel import LogMel
 from earshot.model.scores import known
 from earshot.model.session import Model
 
@@ -169,7 +170,7 @@ def test_the_false_positive_rate_is_that_of_the_curve():
         classes, others = random.normal(1, 1, clips), random.normal(0, 1, 230)
         truth = np.repeat([1, 0], (clips, 230))
         false, true, _ = roc_curve(truth, np.concatenate([classes, others]), drop_intermediate=False)
-        assert outside.false_positive_rate(classes, others) == pytest.approx(false[true >= 0.95].min(), abs=1e-12)
+        assert open_set.false_positive_rate(classes, others) == pytest.approx(false[true >= 0.95].min(), abs=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +196,7 @@ def test_every_family_has_a_row_and_the_headline_their_means(told):
         both = areas(classes, others)
         assert (100 * row["auroc"], 100 * row["auroc_max_softmax"]) == pytest.approx(both, abs=1e-4)
         assert row["called_unknown"] == pytest.approx(sum(others.known < line) / len(others.known), abs=1e-6)
-        rate = outside.false_positive_rate(classes.known, others.known)
+        rate = open_set.false_positive_rate(classes.known, others.known)
         assert row["false_positive_rate_95"] == pytest.approx(rate, abs=1e-6)
     for name, of_side in (("near", rows[:2]), ("far", rows[2:])):
         side = found[name]
@@ -224,17 +225,17 @@ def test_without_classes_left_out_there_are_far_sounds_alone(told):
     found, rows = figures(classes, labels, near.rows(names == ""), names[:0], far, line)
     assert "near" not in found
     assert [row["family"] for row in rows] == list(far)
-    said = outside.summary(found)
+    said = open_set.summary(found)
     assert "classes left out" not in said
     assert f"{found['known_called_unknown']:.1%} of the classes' own test clips" in said
-    assert "classes left out" in outside.summary(figures(*told)[0])
+    assert "classes left out" in open_set.summary(figures(*told)[0])
 
 
 def test_any_number_of_clips_is_asked_about(tiny_model_path):
     model = Model(tiny_model_path)
     cells = np.random.default_rng(8).normal(-50, 8, (40, 64, 173)).astype(np.float16)
     for clips in (0, 3, 40):
-        found = outside.hear(model, cells[:clips], np.arange(clips).astype(str))
+        found = open_set.hear(model, cells[:clips], np.arange(clips).astype(str))
         assert (found.probabilities.shape, found.known.shape) == ((clips, 3), (clips,))
     scores = model.scores(cells)
     assert np.array_equal(found.probabilities, scores[:, :-1])

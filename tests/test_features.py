@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from earshot.core import params
+from earshot.core.front_end import FrontEndParams
 from earshot.core.params import ParamsError
 from earshot.hearing import log_mel as features
-from earshot.hearing.decode import fit_length, read_mono
-from earshot.hearing.log_mel import FrontEndParams, LogMel, mel_filters
+from earshot.hearing.clip import fit_length
+from earshot.hearing.decode import read_mono
+from earshot.hearing.log_mel import LogMel, mel_filters
 from earshot.training.torchaudio_compat import import_torchaudio
 from sounds import noise, tone, wav
 

@@ -108,7 +108,11 @@ def test_sha256_is_that_of_the_content(tmp_path):
     assert sha256(path) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"
 
 
-HOLDER = "import sys; from earshot.core.files import exclusive\nwith exclusive('train'):\n    print('held', flush=True)\n    "
+HOLDER = """
+import sys; from earshot.core.files import exclusive
+with exclusive('train'):
+    print('held', flush=True)
+    """
 
 
 def start(tmp_path: Path, program: str) -> subprocess.Popen:

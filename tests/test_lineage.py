@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 import pytest
 
+from earshot.core.front_end import FrontEndParams
 from earshot.deployment.provenance import STAGES
-from earshot.hearing.log_mel import FRONT_END_VERSION, FrontEndParams, LogMel
+from earshot.hearing.log_mel import FRONT_END_VERSION, LogMel
 from earshot.model.card import METADATA_KEY, PROBE_TOLERANCE_DB, Card, ModelError, probe_db
 from earshot.model.session import Model, read_card
 from small_project import BAD, CLASSES, PARAMS
@@ -31,10 +32,10 @@ def test_the_model_leads_back_to_the_sounds(small_project, card):
     root = small_project.root
     assert card.dataset["name"] == "folder"
     assert card.dataset["licence"]
-    # It shares no class with the embedded set; of unrelated sounds it hears a quarter as many as of its own 39 clips.
-    assert card.dataset["auxiliary_clips"] == {"classes": 0, "unrelated": 10}
+    # It shares no class with the embedded set; of background sounds it hears a quarter as many as of its own 39 clips.
+    assert card.dataset["extra_clips"] == {"classes": 0, "background": 10}
     trained = small_project.json("metrics/train.json")
-    assert (trained["auxiliary_clips"], trained["unrelated_clips"]) == (0, 10)
+    assert (trained["extra_clips"], trained["background_clips"]) == (0, 10)
     for name, named in card.dataset["sha256"].items():
         assert sha256(root / "data/audited" / name) == named
     with (root / "data/audited/files.csv").open(encoding="utf-8", newline="") as stream:

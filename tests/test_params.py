@@ -12,10 +12,10 @@ from earshot.clips.config import DatasetParams
 from earshot.clips.split import SplitParams
 from earshot.clips.turns import CrossvalParams
 from earshot.core.errors import EarshotError
+from earshot.core.front_end import FrontEndParams
 from earshot.core.params import ParamsError, as_dict, build, load, load_seed, mapping
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.evaluation.config import EvaluationParams
-from earshot.hearing.log_mel import FrontEndParams
 from earshot.training.config import AugmentParams, TrainParams
 
 COMMITTED = Path(__file__).parent.parent / "params.yaml"

@@ -35,10 +35,10 @@ def test_without_a_validation_fold_the_gate_hears_networks_that_never_heard_the_
     card = project.json("models/model.json")
     split = SplitParams(val_folds="out_of_fold")
     parts = load_parts(split, card["params"]["seed"], project.root / "data/features")
-    judges = [checkpoint.load(path) for path in sorted((project.root / "models/judges").glob("*.pt"))]
+    models = [checkpoint.load(path) for path in sorted((project.root / "models/out_of_fold").glob("*.pt"))]
     right = [
-        predict_logits(judge.model, fold.held.features).argmax(axis=1) == fold.held.labels
-        for judge, fold in zip(judges, parts.validations, strict=True)
+        predict_logits(model.model, fold.held.features).argmax(axis=1) == fold.held.labels
+        for model, fold in zip(models, parts.validations, strict=True)
     ]
     assert sum(map(len, right)) == len(parts.part("train").labels) > 40
     judged = project.json("metrics/quantization.json")["gate"]
@@ -60,7 +60,7 @@ def test_an_unknown_key_is_refused_by_name(small_project, key):
 def test_a_key_forced_into_the_parameters_is_refused_by_the_stage(small_project):
     project = small_project.copy("forced")
     said = project.dvc("exp", "run", "-S", "+train.epoch=1", fails=True)
-    assert "train: unknown key 'epoch'; known keys are augment, auxiliary, batch_size" in said
+    assert "train: unknown key 'epoch'; known keys are augment, batch_size" in said
     assert "Traceback" not in said
 
 
@@ -72,7 +72,7 @@ def test_a_candidate_over_budget_is_not_released(small_project):
     project.set_param("gate.max_accuracy_drop", -2)
     project.set_param("quantization.calibration_clips", 12)
     said = project.dvc("repro", fails=True)
-    assert sorted(ran(said)) == ["confidence", "quantize", "release", "robustness", "unknown"]
+    assert sorted(ran(said)) == ["confidence", "open_set", "quantize", "release", "robustness"]
     assert "under gate.min_agreement = 1.25" in said
     assert "over gate.max_accuracy_drop = -2" in said
     quantization = project.json("metrics/quantization.json")

@@ -13,13 +13,13 @@ from earshot.clips.extract import build
 from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
 from earshot.clips.table import read_clips
+from earshot.core.front_end import FrontEndParams
 from earshot.deployment.candidate import make_candidate, write_candidate
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.provenance import Provenance
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import class_indices, evaluate
 from earshot.evaluation.unknown import UnknownParams
-from earshot.hearing.log_mel import FrontEndParams
 from earshot.model.scores import softmax
 from earshot.model.session import Model
 from earshot.sources.prepare import prepare
@@ -79,7 +79,9 @@ def test_any_number_of_classes_goes_through(tmp_path, monkeypatch, one_thread, c
     card = dict.fromkeys(("name", "title", "licence", "citation", "url"), "x")
     provenance = Provenance({**card, "sha256": {}}, {"seed": seed}, {})
     ranges = QuantizationParams(calibration_clips=30)
-    made = make_candidate(trained, fitted.judges, parts, provenance, ranges, GateParams(), UnknownParams(), 5, seed)
+    made = make_candidate(
+        trained, fitted.out_of_fold, parts, provenance, ranges, GateParams(), UnknownParams(), 5, seed
+    )
     write_candidate(made, tmp_path)
     model = Model(tmp_path / "earshot.int8.onnx")
     assert model.classes == parts.classes

@@ -34,8 +34,8 @@ FILES = (
     "metrics/quantization.json",
     "metrics/parity.csv",
     "metrics/latency.json",
-    "metrics/unknown.json",
-    "metrics/unknown.csv",
+    "metrics/open_set.json",
+    "metrics/open_set.csv",
     "metrics/plots/audit/durations.png",
     "metrics/plots/audit/rates.png",
     "metrics/plots/audit/classes_by_fold.png",
@@ -66,7 +66,7 @@ KEYS = {
     "per_class": {"recall"},
     "quantization": {*PARITY, "gate", "fp32_bytes", "int8_bytes", "passed"},
     "latency": {"fp32", "int8"},
-    "unknown": {"threshold", "known_called_unknown", "accuracy", "accuracy_with_unknown", "far"},
+    "open_set": {"threshold", "known_called_unknown", "accuracy", "accuracy_with_unknown", "far"},
 }
 
 
@@ -236,7 +236,8 @@ def test_a_fresh_clone_pulls_runs_nothing_and_the_model_answers(small_project):
     program = """
 import soundfile, numpy as np
 from earshot.model.session import Model
-from earshot.hearing.decode import fit_length, read_mono
+from earshot.hearing.clip import fit_length
+from earshot.hearing.decode import read_mono
 model = Model("models/earshot.int8.onnx")
 samples = fit_length(read_mono("../sounds/fold5/whistle 0ü.wav", 22050), 22050)
 print(*np.round(model.probabilities(model.log_mel.clip(samples)[None])[0], 6))

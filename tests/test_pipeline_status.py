@@ -3,50 +3,33 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from dvc.repo import Repo
 
-from small_project import Project
+from small_project import STAGES, Project
 
+EVALUATED = {"evaluate", "confidence", "robustness", "open_set"}
 EDITS = {
-    "src/earshot/evaluation/plots.py": {"evaluate", "confidence", "robustness"},
-    "src/earshot/evaluation/bootstrap.py": {"evaluate", "confidence", "robustness", "unknown"},
-    "src/earshot/evaluation/calibration.py": {"evaluate", "quantize", "confidence", "robustness", "unknown"},
-    "src/earshot/evaluation/confidence.py": {"confidence"},
-    "src/earshot/evaluation/disturbances.py": {"robustness", "unknown"},
-    "src/earshot/evaluation/outside.py": {"unknown"},
-    "src/earshot/evaluation/unknown.py": {"quantize"},
-    "src/earshot/sources/urbansound8k.py": {"download", "auxiliary", "quantize"},
-    "src/earshot/datasets/esc50_md5.csv.gz": {"download"},
-    "src/earshot/sources/folder.py": {"download", "quantize"},
+    "src/earshot/core/files.py": set(STAGES),
+    "src/earshot/hearing/decode.py": {"audit", "features", "extra_clips", "quantize", "robustness", "open_set"},
+    "src/earshot/model/session.py": {*EVALUATED, "quantize"},
+    "src/earshot/clips/split.py": set(STAGES) - {"release"},
+    "src/earshot/sources/folder.py": {"download", "extra_clips", "quantize"},
+    "src/earshot/sources/esc50_md5.csv.gz": {"download", "extra_clips", "quantize"},
+    "src/earshot/sources/synthetic/voices.py": {"download", "extra_clips", "quantize"},
     "src/earshot/audit/inspect.py": {"audit", "quantize"},
-    "src/earshot/hearing/decode.py": {"audit", "features", "auxiliary", "quantize", "robustness", "unknown"},
-    "src/earshot/clips/extract.py": {"features", "auxiliary", "quantize"},
-    "src/earshot/hearing/log_mel.py": {
-        "features",
-        "auxiliary",
-        "train",
-        "evaluate",
-        "quantize",
-        "robustness",
-        "unknown",
-    },
-    "src/earshot/training/loop.py": {"train", "quantize"},
-    "src/earshot/training/augment.py": {"train", "quantize"},
+    "src/earshot/training/loop.py": {"train", "evaluate", "quantize"},
     "src/earshot/training/models.py": {"train", "evaluate", "quantize"},
-    "src/earshot/deployment/quantize.py": {"quantize"},
-    "src/earshot/deployment/rewrite.py": {"quantize"},
-    "src/earshot/deployment/parity.py": {"quantize"},
-    "src/earshot/model/session.py": {"quantize", "robustness", "unknown"},
-    "src/earshot/deployment/release.py": {"release"},
+    "src/earshot/evaluation/plots.py": {*EVALUATED, "quantize"},
+    "src/earshot/deployment/rewrite.py": {"quantize", "release"},
     "stages/train.py": {"train", "quantize"},
 }
 PARAMETERS = {
     "train.epochs": (7, {"train", "quantize"}),
-    "split.val_fraction": (0.3, {"train", "evaluate", "quantize", "robustness", "unknown"}),
-    "split.unknown_classes": (["hiss"], {"auxiliary", "train", "evaluate", "quantize", "robustness", "unknown"}),
-    "audio.n_mels": (48, {"features", "auxiliary", "train", "quantize"}),
-    "train.auxiliary": ("never", {"auxiliary", "train", "quantize"}),
+    "split.val_fraction": (0.3, {"train", "evaluate", "quantize", "robustness", "open_set"}),
+    "split.unknown_classes": (["hiss"], {"extra_clips", "train", "evaluate", "quantize", "robustness", "open_set"}),
+    "audio.n_mels": (48, {"features", "extra_clips", "train", "quantize"}),
+    "train.extra_clips": ("never", {"extra_clips", "train", "quantize"}),
+    "train.model": ("tutorial", {"train", "quantize"}),
     "audit.silence_db": (-50.0, {"audit", "quantize"}),
     "gate.min_agreement": (0.9, {"quantize"}),
     "unknown.max_accuracy_loss": (0.1, {"quantize"}),
@@ -89,34 +72,18 @@ def test_an_edited_file_reruns_the_stages_that_use_it(project, status, path):
     assert found == EDITS[path]
 
 
-def test_a_new_synthesiser_reruns_the_stages_that_synthesise_and_makes_the_card_anew(project, status):
-    before = {path: path.read_bytes() for path in (project.root / "src/earshot/datasets/synthetic").glob("*.py")}
-    assert len(before) > 5
-    for path in before:
-        edit(path)
-    found = status()
-    for path, content in before.items():
-        path.write_bytes(content)
-    assert found == {"download", "auxiliary", "quantize"}
-
-
-def test_everything_that_only_serves_or_explains_reruns_nothing(project, status):
-    """README, tests, service, monitoring, the rest of inference, and modules yet to be written."""
+def test_an_edit_of_what_only_serves_or_explains_reruns_nothing(project, status):
+    """Content, not time stamps: every file of service, page, commands, streams, docs and tests, and new ones."""
     package = project.root / "src" / "earshot"
-    deps = {
-        dep
-        for stage in yaml.safe_load((project.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
-        for dep in stage["deps"]
-    }
-    others = [project.root / "README.md", *(project.root / "tests").glob("*.py")]
-    for name in ("service", "monitoring"):
-        (package / name).mkdir(exist_ok=True)
-        (package / name / "later.py").touch()
-        others += list((package / name).rglob("*"))
-    (package / "inference" / "later.py").touch()
-    others += [p for p in package.rglob("*.py") if p.relative_to(project.root).as_posix() not in deps]
-    edited = [path for path in others if path.is_file()]
-    assert len(edited) > 30
+    rooms = [package / name for name in ("service", "commands", "stream", "live")]
+    (package / "live").mkdir()
+    added = [room / "later.py" for room in rooms]
+    for path in added:
+        path.touch()
+    edited = [path for room in rooms for path in room.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    edited += [project.root / "README.md", *(project.root / "tests").glob("*.py")]
+    assert len(edited) > 60
+    assert {path.suffix for path in edited} >= {".py", ".js", ".css", ".html", ".md"}
     before = {path: path.read_bytes() for path in edited}
     for path in before:
         edit(path)
@@ -141,5 +108,5 @@ def test_the_command_line_says_the_same(project):
     edit(project.root / "src/earshot/evaluation/plots.py")
     said = project.dvc("status")
     named = [line for line in said.splitlines() if line.endswith(":") and not line.startswith((" ", "\t"))]
-    assert sorted(named) == ["confidence:", "evaluate:", "robustness:"]
-    assert "plots.py" in said
+    assert sorted(named) == ["confidence:", "evaluate:", "open_set:", "quantize:", "robustness:"]
+    assert "src/earshot/evaluation" in said

@@ -10,9 +10,10 @@ import pytest
 import scipy.special
 from sklearn.metrics import roc_auc_score
 
-from earshot.evaluation.outside import far_sounds
+from earshot.core.front_end import FrontEndParams
+from earshot.evaluation.open_set import far_sounds
 from earshot.evaluation.unknown import threshold
-from earshot.hearing.log_mel import FrontEndParams, LogMel
+from earshot.hearing.log_mel import LogMel
 from small_project import FOLDS, PARAMS, Project, ran
 
 
@@ -37,7 +38,7 @@ class Asked:
 
     def says(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of each clip: the class, how surely it is of any, and the largest probability if it is."""
-        logits, of_none = self.session.run(["logits", "none_logits"], {"log_mel": features.astype(np.float32)})
+        logits, of_none = self.session.run(["logits", "background_logits"], {"log_mel": features.astype(np.float32)})
         temperature = self.card["temperature"]
         known = scipy.special.softmax(np.hstack([logits, of_none]).astype(np.float64) / temperature, axis=1)[:, :-1]
         softmax = scipy.special.softmax(logits.astype(np.float64) / temperature, axis=1)
@@ -56,7 +57,7 @@ def area(of_known: np.ndarray, of_unknown: np.ndarray) -> float:
 
 def test_all_that_depends_on_the_classes_ran_and_nothing_else(left_out):
     assert set(ran(left_out.output)) == {
-        "auxiliary",
+        "extra_clips",
         "train",
         "evaluate",
         "quantize",
@@ -85,12 +86,12 @@ def test_a_class_left_out_is_in_no_figure_of_the_others(left_out, asked):
         assert "whistle" not in (left_out.root / f"metrics/{name}.csv").read_text(encoding="utf-8")
 
 
-def test_the_network_was_trained_on_unrelated_sounds(left_out, asked):
-    made = pd.read_csv(left_out.root / "data/auxiliary/index.csv")
+def test_the_network_was_trained_on_background_sounds(left_out, asked):
+    made = pd.read_csv(left_out.root / "data/extra_clips/index.csv")
     assert set(made["label"]) == {"unknown"}  # the embedded set has neither buzz nor hiss
     train = asked.card["split"]["train"]["clips"]
-    assert asked.card["dataset"]["auxiliary_clips"] == {"classes": 0, "unrelated": round(train / 4)}
-    assert "none_logits" in [output.name for output in asked.session.get_outputs()]
+    assert asked.card["dataset"]["extra_clips"] == {"classes": 0, "background": round(train / 4)}
+    assert "background_logits" in [output.name for output in asked.session.get_outputs()]
 
 
 def test_the_threshold_on_the_card_comes_from_validation_answers_alone(asked):
@@ -103,8 +104,8 @@ def test_the_threshold_on_the_card_comes_from_validation_answers_alone(asked):
 
 
 def test_the_figures_are_those_of_the_file(left_out, asked):
-    found, line = left_out.json("metrics/unknown.json"), asked.card["unknown_threshold"]
-    rows = {row["family"]: row for row in left_out.rows("metrics/unknown.csv")}
+    found, line = left_out.json("metrics/open_set.json"), asked.card["unknown_threshold"]
+    rows = {row["family"]: row for row in left_out.rows("metrics/open_set.csv")}
     near = (asked.clips["label"] == "whistle").to_numpy()
     test = (asked.clips["fold"] == FOLDS).to_numpy() & ~near
     said, known, softmax = asked.says(asked.features[test])
@@ -129,18 +130,18 @@ def test_the_figures_are_those_of_the_file(left_out, asked):
 
 
 def test_without_classes_left_out_there_are_far_sounds_alone(small_project):
-    found = small_project.json("metrics/unknown.json")
+    found = small_project.json("metrics/open_set.json")
     assert "near" not in found
     assert found["known_clips"] == small_project.json("metrics/evaluation.json")["test_clips"]
     assert found["threshold"] == small_project.json("metrics/quantization.json")["unknown_threshold"]
-    assert {row["near"] for row in small_project.rows("metrics/unknown.csv")} == {"False"}
+    assert {row["near"] for row in small_project.rows("metrics/open_set.csv")} == {"False"}
 
 
 def test_a_misspelt_class_is_named_before_anything_is_made(small_project):
     project = small_project.copy("misspelt")
     project.set_param("split.unknown_classes", ["wistle"])
     said = project.dvc("repro", fails=True)
-    assert ran(said) == ["auxiliary"]
+    assert ran(said) == ["extra_clips"]
     assert "split.unknown_classes: there is no class 'wistle'; the classes are buzz, hiss, whistle" in said
     assert "synthesise" not in said
     assert "Traceback" not in said

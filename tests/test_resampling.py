@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soxr
 
-from earshot.hearing.log_mel import FrontEndParams
+from earshot.core.front_end import FrontEndParams
 from earshot.hearing.resample import Resampler
 from earshot.stream.windows import HOP_FRAMES
 

@@ -12,7 +12,7 @@ from earshot.evaluation import disturbances as disturb
 from earshot.evaluation import robustness
 from earshot.evaluation.plots import plot_robustness
 from earshot.evaluation.robustness import RobustnessParams, Sound
-from earshot.hearing.decode import fit_length
+from earshot.hearing.clip import fit_length
 from earshot.model.session import Model
 
 RATE_HZ = 22_050

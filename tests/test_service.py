@@ -15,7 +15,8 @@ import pytest
 import sounds
 import tiny_model
 from earshot.core.files import sha256
-from earshot.hearing.decode import fit_length, read_mono
+from earshot.hearing.clip import fit_length
+from earshot.hearing.decode import read_mono
 from earshot.model.session import Model
 from earshot.service.config import ServiceParams, read_settings
 from earshot.service.openapi import METHODS, document

@@ -122,8 +122,12 @@ def test_what_it_cannot_hear_is_said_as_it_is(model: Model, tutorial_path: Path)
     tutorial = Model(tutorial_path)
     never = replace(model.card, unknown_threshold=0.0)
     said = [
-        cannot_hear(card, knows_none)[0]
-        for card, knows_none in ((model.card, model.knows_none), (tutorial.card, tutorial.knows_none), (never, True))
+        cannot_hear(card, has_background)[0]
+        for card, has_background in (
+            (model.card, model.has_background),
+            (tutorial.card, tutorial.has_background),
+            (never, True),
+        )
     ]
     assert all("the class that is most like it, often with confidence" in text for text in said)
     assert "unlike enough it calls unknown" in said[0]

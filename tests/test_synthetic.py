@@ -14,10 +14,10 @@ from sklearn.model_selection import GroupKFold
 
 from earshot.sources import synthetic
 from earshot.sources.synthetic import plan, scene
+from earshot.sources.synthetic.background import BACKGROUND
 from earshot.sources.synthetic.plan import CLASSES, Recording
 from earshot.sources.synthetic.scene import SOURCES, render
 from earshot.sources.synthetic.signals import RATE_HZ
-from earshot.sources.synthetic.unrelated import UNRELATED
 
 SEED = 7
 SLICES = [(0.2, 1.0), (1.0, 0.4), (3.0, 2.0)]
@@ -164,14 +164,14 @@ def test_overlapping_slices_hold_the_same_sound(written: Path) -> None:
     assert compared > 0
 
 
-# These come by chance: a slice of them may hold the place alone, which is unrelated as well.
+# These come by chance: a slice of them may hold the place alone, which is background as well.
 BY_CHANCE = {"insects", "clapping", "speech", "passing"}
 
 
-@pytest.mark.parametrize("label", sorted(SOURCES | UNRELATED))
+@pytest.mark.parametrize("label", sorted(SOURCES | BACKGROUND))
 def test_a_source_is_heard_in_every_slice(label: str) -> None:
     for seed in range(3):
-        dry = (SOURCES | UNRELATED)[label](np.random.default_rng(seed), int(5.2 * RATE_HZ), SLICES)
+        dry = (SOURCES | BACKGROUND)[label](np.random.default_rng(seed), int(5.2 * RATE_HZ), SLICES)
         assert dry.shape == (int(5.2 * RATE_HZ),)
         assert np.isfinite(dry).all()
         loudest = np.abs(dry).max()
@@ -181,16 +181,16 @@ def test_a_source_is_heard_in_every_slice(label: str) -> None:
             assert np.abs(piece).max() > 0.01 * loudest, f"{label}, seed {seed}: nothing heard from {start} s"
 
 
-@pytest.mark.parametrize("label", SOURCES | UNRELATED)
+@pytest.mark.parametrize("label", SOURCES | BACKGROUND)
 def test_a_source_that_is_not_waited_for_is_sound_or_silence(label: str) -> None:
     # A bystander has no slice to be heard in: in half a second no shot may fall, and no dog bark.
     for seed in range(20):
-        sound = (SOURCES | UNRELATED)[label](np.random.default_rng(seed), 22_050, [])
+        sound = (SOURCES | BACKGROUND)[label](np.random.default_rng(seed), 22_050, [])
         assert np.isfinite(sound).all(), seed
 
 
-@pytest.mark.parametrize("family", UNRELATED)
-def test_an_unrelated_sound_is_recorded_as_others_are_and_follows_its_seed(family: str) -> None:
+@pytest.mark.parametrize("family", BACKGROUND)
+def test_a_background_sound_is_recorded_as_others_are_and_follows_its_seed(family: str) -> None:
     def recorded(seed: int) -> np.ndarray:
         return render(np.random.default_rng(seed), family, 1, 2, 2.0, [(0.0, 2.0)])
 
@@ -204,28 +204,28 @@ def test_an_unrelated_sound_is_recorded_as_others_are_and_follows_its_seed(famil
     assert not np.array_equal(recorded(0), recorded(1))
 
 
-def test_there_are_unrelated_sounds_of_every_family_apart_from_all_classes() -> None:
-    known, unrelated = synthetic.draw(SEED), synthetic.draw_unrelated(SEED)
-    assert {recording.label for recording in unrelated} == set(UNRELATED)
-    assert not set(UNRELATED) & set(SOURCES)
+def test_there_are_background_sounds_of_every_family_apart_from_all_classes() -> None:
+    known, background = synthetic.draw(SEED), synthetic.draw_background(SEED)
+    assert {recording.label for recording in background} == set(BACKGROUND)
+    assert not set(BACKGROUND) & set(SOURCES)
     for name in ("index", "fs_id", "class_id"):  # of sound, of files, and in the metadata
-        assert not {getattr(r, name) for r in known} & {getattr(r, name) for r in unrelated}, name
-    assert len({r.fs_id for r in unrelated}) == len({r.index for r in unrelated}) == len(unrelated)
-    assert unrelated == synthetic.draw_unrelated(SEED) != synthetic.draw_unrelated(SEED + 1)
+        assert not {getattr(r, name) for r in known} & {getattr(r, name) for r in background}, name
+    assert len({r.fs_id for r in background}) == len({r.index for r in background}) == len(background)
+    assert background == synthetic.draw_background(SEED) != synthetic.draw_background(SEED + 1)
 
 
-def test_the_data_set_is_what_it_would_be_without_unrelated_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_set_is_what_it_would_be_without_background_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
     def everything() -> list:
         sounds = [render(np.random.default_rng(3), label, 1, 1, 1.0, [(0.0, 1.0)]) for label in SOURCES]
         return [synthetic.draw(SEED), [r.class_id for r in synthetic.draw(SEED)], [s.tobytes() for s in sounds]]
 
     before = everything()
     for module in (plan, scene):
-        monkeypatch.setattr(module, "UNRELATED", {})
+        monkeypatch.setattr(module, "BACKGROUND", {})
     assert everything() == before
 
 
-def test_no_class_is_heard_beside_an_unrelated_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_class_is_heard_beside_a_background_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def recorder(label: str):
@@ -237,7 +237,7 @@ def test_no_class_is_heard_beside_an_unrelated_sound(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(scene, "SOURCES", {label: recorder(label) for label in SOURCES})
     monkeypatch.setattr(scene, "BYSTANDER_CHANCE", 1.0)
-    for family in UNRELATED:
+    for family in BACKGROUND:
         render(np.random.default_rng(0), family, 1, 1, 0.5, [(0.0, 0.5)])
     assert asked == []
     render(np.random.default_rng(0), "siren", 1, 1, 0.5, [(0.0, 0.5)])

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import tiny_model
+from earshot.core.front_end import FrontEndParams
 from earshot.core.params import ParamsError
-from earshot.hearing.log_mel import FrontEndParams, LogMel
+from earshot.hearing.log_mel import LogMel
 from earshot.model.session import Model
 from earshot.stream.config import TimelineParams
 from earshot.stream.events import Event, EventTracker
@@ -237,7 +238,7 @@ def test_silence_holds_no_events_and_is_not_even_shown_to_the_model(model):
         log_mel=model.log_mel,
         card=model.card,
         locates=True,
-        knows_none=True,
+        has_background=True,
         frame_logits=frame_logits,
     )
     whisper = np.clip(noise(30 * RATE)[:, 0] * 1e-3, -9e-4, 9e-4).astype(np.float32)  # -61 dB
@@ -280,7 +281,7 @@ def test_a_sound_of_no_class_makes_no_event_where_the_network_knows_it(model):
         log_mel=model.log_mel,
         card=model.card,
         locates=True,
-        knows_none=False,
+        has_background=False,
         frame_logits=lambda features: model.frame_logits(features)[:, :3],
     )
     first, *of_the_horn, last = events_of(deaf, samples, params=lenient)
@@ -308,7 +309,7 @@ def test_memory_does_not_grow_with_the_recording():
         log_mel=log_mel,
         card=SimpleNamespace(temperature=1.0),
         locates=True,
-        knows_none=False,
+        has_background=False,
         frame_logits=lambda features: np.repeat(answer, len(features), axis=0),
     )
     block = noise(1 << 16)[:, 0].astype(np.float32)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from earshot.core.front_end import FrontEndParams
+from earshot.core.hashes import hash_code
 from earshot.core.params import ParamsError
-from earshot.hearing.log_mel import FrontEndParams
 from earshot.training import loop, parallel
 from earshot.training.config import AugmentParams, TrainParams
 from earshot.training.loop import HISTORY_COLUMNS, Clips, TrainingError, fit
@@ -92,12 +93,12 @@ def test_history_tells_what_the_checkpoint_does(uninterrupted):
     # Of four epochs only the last is without mixup, and only such a one may be chosen.
     assert trained.best_epoch == 4
     split = {"strategy": "folds", "train": {"clips": 64}, "val": {"clips": 48}}
-    figures = summarise(trained, "folder", split, {"classes": 5, "unrelated": 7})
+    figures = summarise(trained, "folder", split, {"classes": 5, "background": 7})
     assert (figures["best_epoch"], figures["epochs"]) == (trained.best_epoch, 4)
     assert figures["val_accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
     assert figures["parameters"] == sum(p.numel() for p in trained.checkpoint.model.parameters())
     assert figures["model"] == params.model
-    assert (figures["train_clips"], figures["auxiliary_clips"], figures["unrelated_clips"]) == (64, 5, 7)
+    assert (figures["train_clips"], figures["extra_clips"], figures["background_clips"]) == (64, 5, 7)
 
 
 # The compact network's augmentation takes levels and microphones away, which is all that tells these classes apart: it
@@ -167,8 +168,9 @@ def inputs(tmp_path, monkeypatch):
     (tmp_path / "dvc.yaml").write_text("stages: {train: {deps: [loop.py, features]}}")
 
     def name(split=None, params=COMPACT, seed=1, front_end=FRONT_END) -> str:
+        code = hash_code(("train",), tmp_path / "dvc.yaml")
         path = state_path(
-            ["features"], front_end, split or {"strategy": "folds"}, params, seed, state_dir=tmp_path / "state"
+            ["features"], front_end, split or {"strategy": "folds"}, params, seed, code, state_dir=tmp_path / "state"
         )
         return path.parent.name
 
@@ -216,9 +218,9 @@ def test_every_epoch_of_the_tutorial_network_may_be_chosen():
 
 def test_clips_of_no_class_are_learnt_as_that_and_are_none_of_validation():
     # Level in every second frame: nothing that a class has.
-    unrelated = np.random.default_rng(9).normal(-50, 8, (32, FRONT_END.n_mels, FRONT_END.window_frames))
-    unrelated[:, :, ::2] += 20
-    others = Clips(unrelated.astype(np.float16), np.full(32, len(CLASSES)))
+    background = np.random.default_rng(9).normal(-50, 8, (32, FRONT_END.n_mels, FRONT_END.window_frames))
+    background[:, :, ::2] += 20
+    others = Clips(background.astype(np.float16), np.full(32, len(CLASSES)))
     heard, held = clips(128, 5), clips(48, 6)
     params = TrainParams(epochs=24, batch_size=16, device="cpu", augment=AugmentParams(masks=0))
     trained = fit(heard.beside(others, len(CLASSES)), held, CLASSES, FRONT_END, params, 1, progress=False)
@@ -238,7 +240,7 @@ def test_clips_of_no_class_are_learnt_as_that_and_are_none_of_validation():
     assert train(COMPACT).checkpoint.model.none is None
 
 
-def test_unrelated_clips_never_outnumber_a_small_set():
+def test_background_clips_never_outnumber_a_small_set():
     def clips(labels: list[int], value: float) -> Clips:
         return Clips(np.full((len(labels), 2, 2), value, np.float16), np.array(labels))
 

@@ -7,8 +7,8 @@ from scipy import special
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from earshot.core.front_end import FrontEndParams
 from earshot.core.params import ParamsError
-from earshot.hearing.log_mel import FrontEndParams
 from earshot.training import checkpoint
 from earshot.training.checkpoint import Checkpoint, CheckpointError, make_model
 from earshot.training.models import Normalise, RelaxedInstanceNorm
@@ -58,9 +58,9 @@ def test_compact_has_about_300_thousand_parameters():
     assert 280_000 < parameters(model) < 330_000
 
 
-@pytest.mark.parametrize(("knows_none", "head"), [(False, 128 * 10), (True, 21 * (128 * 11 + 11))])
-def test_compact_takes_at_most_100_million_products_a_window(knows_none, head):
-    model = make_model("compact", CLASSES, FRONT_END, knows_none=knows_none).eval()
+@pytest.mark.parametrize(("has_background", "head"), [(False, 128 * 10), (True, 21 * (128 * 11 + 11))])
+def test_compact_takes_at_most_100_million_products_a_window(has_background, head):
+    model = make_model("compact", CLASSES, FRONT_END, has_background=has_background).eval()
     with FlopCounterMode(display=False) as counted, torch.inference_mode():
         model(decibels(1))
     # Cells after the stem's pool, after the first block's (which comes between its convolutions), after the second's.
@@ -95,7 +95,7 @@ def test_frame_logits_are_a_fifth_of_a_second_apart():
     assert model.frame_stride * FRONT_END.hop_s == pytest.approx(0.19, abs=0.005)
 
 
-def test_without_none_logits_are_the_mean_of_frame_logits():
+def test_without_background_logits_are_the_mean_of_frame_logits():
     torch.manual_seed(0)
     model = make_model("compact", CLASSES, FRONT_END).eval()
     with torch.inference_mode():
@@ -110,11 +110,11 @@ def test_without_none_logits_are_the_mean_of_frame_logits():
 
 def test_a_frame_counts_for_as_much_as_it_holds_a_class():
     torch.manual_seed(0)
-    model = make_model("compact", CLASSES, FRONT_END, knows_none=True).eval()
+    model = make_model("compact", CLASSES, FRONT_END, has_background=True).eval()
     embedding = torch.randn(4, 128, 21) * 4
     with torch.inference_mode():
         logits, over_time, of_none = (
-            say(embedding).double().numpy() for say in (model.logits, model.frame_logits, model.frame_none_logits)
+            say(embedding).double().numpy() for say in (model.logits, model.frame_logits, model.frame_background_logits)
         )
         plain = model.mean_logits(embedding).double().numpy()
     weights = 1 - special.softmax(np.concatenate([over_time, of_none], axis=1), axis=1)[:, -1]
@@ -126,7 +126,7 @@ def test_a_frame_counts_for_as_much_as_it_holds_a_class():
 
 
 def test_where_no_frame_holds_a_class_all_count_alike():
-    model = make_model("compact", CLASSES, FRONT_END, knows_none=True).eval()
+    model = make_model("compact", CLASSES, FRONT_END, has_background=True).eval()
     nn.init.constant_(model.none.bias, 200.0)
     embedding = torch.randn(2, 128, 21)
     with torch.inference_mode():
@@ -136,14 +136,14 @@ def test_where_no_frame_holds_a_class_all_count_alike():
 def test_none_of_the_classes_is_one_more_logit_and_changes_no_other():
     torch.manual_seed(0)
     plain = make_model("compact", CLASSES, FRONT_END).eval()
-    model = make_model("compact", CLASSES, FRONT_END, knows_none=True).eval()
+    model = make_model("compact", CLASSES, FRONT_END, has_background=True).eval()
     model.load_state_dict(plain.state_dict(), strict=False)
     assert parameters(model) == parameters(plain) + 128 + 1
     with torch.inference_mode():
         embedding = model.embed(model.normalise(decibels(4)))
         assert torch.equal(model.frame_logits(embedding), plain.frame_logits(embedding))
         assert torch.equal(model.mean_logits(embedding)[:, :-1], plain.mean_logits(embedding))
-        of_none, over_time = model.none_logits(embedding), model.frame_none_logits(embedding)
+        of_none, over_time = model.background_logits(embedding), model.frame_background_logits(embedding)
         assert (of_none.shape, over_time.shape) == ((4, 1), (4, 1, FRAMES // 8))
         torch.testing.assert_close(of_none, over_time.mean(dim=2), rtol=0, atol=1e-5)
         expected = nn.functional.conv1d(embedding, model.none.weight[:, :, None], model.none.bias)
@@ -190,12 +190,12 @@ def test_a_checkpoint_brings_back_the_same_network(tmp_path, architecture):
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
-def test_a_checkpoint_tells_whether_the_network_knows_none(tmp_path):
-    for knows_none in (True, False):
-        model = make_model("compact", 3, FRONT_END, knows_none=knows_none).eval()
+def test_a_checkpoint_tells_whether_the_network_has_background(tmp_path):
+    for has_background in (True, False):
+        model = make_model("compact", 3, FRONT_END, has_background=has_background).eval()
         checkpoint.save(Checkpoint(model, "compact", ("a", "b", "c"), FRONT_END), tmp_path / "a.pt")
         loaded = checkpoint.load(tmp_path / "a.pt").model
-        assert (loaded.none is not None) == knows_none
+        assert (loaded.background is not None) == has_background
         assert all(torch.equal(loaded.state_dict()[name], value) for name, value in model.state_dict().items())
 
 

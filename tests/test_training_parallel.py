@@ -25,7 +25,7 @@ from small_project import ROOT, TIMEOUT_S, Project
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
 EPOCHS = 20
-WRITTEN = ("metrics/history.csv", "metrics/train.json", "models/checkpoint.pt", "models/judges")
+WRITTEN = ("metrics/history.csv", "metrics/train.json", "models/checkpoint.pt", "models/out_of_fold")
 # Put where Python looks for it at its start: every write below the working directory, with the process's rank.
 WITNESS = """
 import os, sys
@@ -187,7 +187,7 @@ def prepared(home: Path, **train: Any) -> Project:
     index["fold"] = 1 + np.arange(60) // 12
     index[["start_s", "end_s", "salience", "frames", "truncated_s"]] = None
     (project.root / "data/features").mkdir()
-    (project.root / "data/auxiliary").mkdir()
+    (project.root / "data/extra_clips").mkdir()
     index.to_csv(project.root / "data/features/index.csv", index=False)
     np.save(project.root / "data/features/logmel.npy", made.features)
     (home / "witness").mkdir()

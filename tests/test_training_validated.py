@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from earshot.clips.parts import Parts
-from earshot.hearing.log_mel import FrontEndParams
+from earshot.core.front_end import FrontEndParams
 from earshot.training.config import TrainParams
 from earshot.training.loop import HISTORY_COLUMNS
 from earshot.training.predict import predict_logits
@@ -44,7 +44,7 @@ def state_in(directory: Path):
 
 
 def test_every_clip_is_judged_by_a_network_that_did_not_train_on_it(out_of_fold, fitted):
-    assert len(fitted.judges) == len(out_of_fold.validations) == 4
+    assert len(fitted.out_of_fold) == len(out_of_fold.validations) == 4
     held = []
     for fold in out_of_fold.validations:
         assert len(fold.train.labels) + len(fold.held.labels) == 32
@@ -52,7 +52,7 @@ def test_every_clip_is_judged_by_a_network_that_did_not_train_on_it(out_of_fold,
         assert not [clip for clip in fold.held.features if clip.tobytes() in cells]
         held += [clip.tobytes() for clip in fold.held.features]
     assert sorted(held) == sorted(clip.tobytes() for clip in out_of_fold.part("train").features)
-    answers = [predict_logits(judge.model, out_of_fold.part("test").features) for judge in fitted.judges]
+    answers = [predict_logits(model.model, out_of_fold.part("test").features) for model in fitted.out_of_fold]
     assert not np.array_equal(answers[0], answers[1])
 
 
@@ -61,8 +61,8 @@ def test_the_history_shows_the_judges_and_the_last_epoch_is_kept(out_of_fold, fi
     assert trained.best_epoch == PARAMS.resolved(1000).epochs == len(trained.history)
     assert list(trained.history[0]) == HISTORY_COLUMNS
     right = [
-        predict_logits(judge.model, fold.held.features).argmax(axis=1) == fold.held.labels
-        for judge, fold in zip(fitted.judges, out_of_fold.validations, strict=True)
+        predict_logits(model.model, fold.held.features).argmax(axis=1) == fold.held.labels
+        for model, fold in zip(fitted.out_of_fold, out_of_fold.validations, strict=True)
     ]
     assert trained.history[-1]["val_accuracy"] == pytest.approx(np.concatenate(right).mean(), abs=1e-6)
 
@@ -80,10 +80,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(out_of_fold, fitted, tmp_pa
     assert np.array_equal(predict_logits(again.trained.checkpoint.model, cells), expected)
 
 
-def test_a_val_part_needs_no_judges(tmp_path, one_thread):
+def test_a_val_part_needs_no_out_of_fold(tmp_path, one_thread):
     parts = parts_of(["train"] * 16 + ["val"] * 8 + ["test"] * 8, None)
     fitted = fit_parts(parts, FRONT_END, PARAMS, 1, state_in(tmp_path), progress=False)
-    assert fitted.judges == []
+    assert fitted.out_of_fold == []
     assert len(parts.validations) == 1
     right = predict_logits(fitted.trained.checkpoint.model, parts.part("val").features).argmax(axis=1)
     expected = (right == parts.part("val").labels).mean()

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from earshot.core.errors import EarshotError
-from earshot.hearing.decode import fit_length
-from earshot.hearing.log_mel import FrontEndParams, LogMel
+from earshot.core.front_end import FrontEndParams
+from earshot.hearing.clip import fit_length
+from earshot.hearing.log_mel import LogMel
 from earshot.stream.windows import HOP_FRAMES, Frames, FrameStream, WindowStream, windows
 from sounds import noise
 

@@ -11,12 +11,13 @@ import pandas as pd
 import torch
 
 from earshot.clips.parts import Parts
+from earshot.core.front_end import FrontEndParams
 from earshot.deployment.candidate import make_candidate, write_candidate
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.provenance import Provenance
 from earshot.evaluation.unknown import UnknownParams
-from earshot.hearing.decode import fit_length
-from earshot.hearing.log_mel import FrontEndParams, LogMel
+from earshot.hearing.clip import fit_length
+from earshot.hearing.log_mel import LogMel
 from earshot.training.checkpoint import Checkpoint, make_model
 from earshot.training.models import Compact, Tutorial
 
@@ -93,7 +94,7 @@ def make(directory: Path, architecture: str = "compact") -> Path:
             "citation": "",
             "url": "",
             "sha256": {"clips.csv": "0" * 64, "files.csv": "0" * 64},
-            "auxiliary_clips": {"classes": 0, "unrelated": len(outside)},
+            "extra_clips": {"classes": 0, "background": len(outside)},
         },
         params={"seed": 1, "audio": {}},
         code={},
@@ -110,7 +111,7 @@ def _train(parts: Parts, architecture: str, outside: list[np.ndarray], steps: in
     part = parts.part("train")
     features = torch.from_numpy(np.stack([*part.features, *outside]).astype(np.float32))
     labels = torch.from_numpy(np.append(part.labels, np.full(len(outside), len(CLASSES))))
-    model = make_model(architecture, len(CLASSES), FRONT_END, knows_none=bool(outside))
+    model = make_model(architecture, len(CLASSES), FRONT_END, has_background=bool(outside))
     model.normalise.fit(features)
     optimiser = torch.optim.Adam(model.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, total_steps=steps)

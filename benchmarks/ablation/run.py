@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
-from earshot.clips.extra import open_auxiliary
+from earshot.clips.extra import open_extra_clips
 from earshot.core.files import write_json
 from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
 from earshot.model.scores import softmax
@@ -51,9 +51,9 @@ def with_recipe(**changes: Any) -> Callable[[TrainParams], TrainParams]:
 
 SETTINGS: dict[str, Callable[[TrainParams], TrainParams]] = {
     RECIPE: lambda params: params,
-    "no synthesised clips": with_recipe(auxiliary="never"),
+    "no synthesised clips": with_recipe(extra_clips="never"),
     "no synthesised clips of the classes": lambda params: params,  # among the others: see `_answers`
-    "no unrelated sounds": lambda params: params,  # likewise
+    "no background sounds": lambda params: params,  # likewise
     "no relaxed instance norm": lambda params: params,  # in the network, not in the parameters: see `_answers`
     "no mixed styles": without(style_probability=0.0),
     "no mixing": without(mixup_probability=0.0),
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
     cache = trainings.features(arguments.data, WORK / "features")
-    trainings.auxiliary(cache)
+    trainings.extra_clips(cache)
     names = list(dict.fromkeys([RECIPE, *arguments.only]))
     epochs = max(1, round(EPOCHS * arguments.schedule))
     every = [(fold, inner) for fold in arguments.folds for inner in range(INNER_FOLDS)]
@@ -112,11 +112,11 @@ def _answers(cache: Path, name: str, fold: int, inner: int, epochs: int, seed: i
     RelaxedInstanceNorm.relaxation = 1.0 if name == "no relaxed instance norm" else 0.5
     params = replace(SETTINGS[name](TrainParams()), epochs=epochs)
     clips = Clips(judged.train.features, judged.train.labels)
-    others = open_auxiliary(parts.classes, trainings.auxiliary(cache))
-    if params.hears_auxiliary and others is not None:
-        unrelated = others[1] == len(parts.classes)
-        left_out = {"no synthesised clips of the classes": ~unrelated, "no unrelated sounds": unrelated}.get(name)
-        kept = np.ones(len(unrelated), bool) if left_out is None else ~left_out
+    others = open_extra_clips(parts.classes, trainings.extra_clips(cache))
+    if params.hears_extra_clips and others is not None:
+        background = others[1] == len(parts.classes)
+        left_out = {"no synthesised clips of the classes": ~background, "no background sounds": background}.get(name)
+        kept = np.ones(len(background), bool) if left_out is None else ~left_out
         clips = clips.beside(Clips(others[0][kept], others[1][kept]), len(parts.classes))
     trained = fit(clips, None, parts.classes, trainings.FRONT_END, params, seed, progress=False)
     return {

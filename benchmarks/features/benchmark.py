@@ -31,8 +31,10 @@ import soundfile  # noqa: E402
 import soxr  # noqa: E402
 
 from earshot.core.files import write_json  # noqa: E402
-from earshot.hearing.decode import decode, fit_length, read_mono  # noqa: E402
-from earshot.hearing.log_mel import FrontEndParams, LogMel  # noqa: E402
+from earshot.core.front_end import FrontEndParams  # noqa: E402
+from earshot.hearing.clip import fit_length  # noqa: E402
+from earshot.hearing.decode import decode, read_mono  # noqa: E402
+from earshot.hearing.log_mel import LogMel  # noqa: E402
 
 PARAMS = FrontEndParams()
 FRONT_END = LogMel(PARAMS)

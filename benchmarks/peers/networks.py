@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from earshot.hearing.log_mel import FrontEndParams
+from earshot.core.front_end import FrontEndParams
 from earshot.training.augment import Augmentation
 from earshot.training.config import AugmentParams
 from earshot.training.loop import Clips, autocast

@@ -28,7 +28,7 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
-from earshot.clips.extra import open_auxiliary
+from earshot.clips.extra import open_extra_clips
 from earshot.clips.parts import Part, Parts
 from earshot.core.files import write_json
 from earshot.deployment.config import QuantizationParams
@@ -57,14 +57,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
     features = trainings.features(arguments.data, WORK / "features")
-    trainings.auxiliary(features)
+    trainings.extra_clips(features)
     folds, seeds, peers = arguments.folds, arguments.seeds, arguments.peers
     trainings.run(_compact_jobs(features, folds, seeds), arguments.workers)
     trainings.run(_choosing_jobs(features, peers, folds), arguments.workers)
     chosen = {(name, fold): _chosen(features, name, fold) for name in peers for fold in folds}
     trainings.run(_peer_jobs(features, chosen, seeds), arguments.workers)
     results = _compare(features, peers, folds, seeds)
-    if not arguments.no_judges:
+    if not arguments.no_out_of_fold:
         trainings.run(_judging_jobs(features, folds, seeds[0]), arguments.workers)
         results["int8"] |= _calibration(features, folds, seeds)
     results["learning_rates"] = {f"{name}, test fold {fold}": rate for (name, fold), rate in chosen.items()}
@@ -135,7 +135,7 @@ def _kept(fp32: onnx.ModelProto, int8: onnx.ModelProto) -> dict[str, np.ndarray]
 def _files(features: Path, parts: Parts, train: Part, seed: int) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     """The compact network's fp32 and INT8 file, trained on `train` and the synthesised clips for all epochs."""
     clips = Clips(train.features, train.labels)
-    others = open_auxiliary(parts.classes, trainings.auxiliary(features))
+    others = open_extra_clips(parts.classes, trainings.extra_clips(features))
     if others is not None:
         clips = clips.beside(Clips(*others), len(parts.classes))
     trained = fit(clips, None, parts.classes, trainings.FRONT_END, TrainParams(), seed, progress=False)
@@ -168,10 +168,10 @@ def _peer(features: Path, name: str, fold: int, rate: float, seed: int) -> dict[
 def _heard(features: Path, parts: Parts, train: Part, name: str) -> Clips:
     """What the peer is trained on."""
     clips = Clips(train.features, train.labels)
-    others = open_auxiliary(parts.classes, trainings.auxiliary(features))
+    others = open_extra_clips(parts.classes, trainings.extra_clips(features))
     if not PEERS[name].augmented or others is None:
         return clips
-    of_classes = others[1] < len(parts.classes)  # a peer has no answer for unrelated sounds
+    of_classes = others[1] < len(parts.classes)  # a peer has no answer for background sounds
     return clips.beside(Clips(others[0][of_classes], others[1][of_classes]), len(parts.classes))
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainings
 from earshot.clips.cache import open_cache
-from earshot.clips.extra import open_auxiliary
+from earshot.clips.extra import open_extra_clips
 from earshot.core.files import write_json
 from earshot.evaluation.bootstrap import group, ratio_interval
 from earshot.evaluation.calibration import negative_log_likelihood
@@ -47,7 +47,7 @@ def main() -> None:
     cache = Path("data/features") if arguments.data is None else trainings.features(arguments.data, work / "features")
     real = arguments.data is not None
     if real:
-        trainings.auxiliary(cache)
+        trainings.extra_clips(cache)
     jobs = {(name, seed): work / f"{name}-{seed}.npz" for name in NETWORKS for seed in arguments.seeds}
     trainings.run([(path, partial(_answers, cache, real, *job)) for job, path in jobs.items()], arguments.workers)
     result: dict[str, Any] = {
@@ -68,8 +68,8 @@ def _answers(cache: Path, real: bool, network: str, seed: int) -> dict[str, np.n
     rest = np.flatnonzero(~clips["recording"].isin(known))
     params = TrainParams(model="compact" if network == "compact" else "tutorial")
     train = Clips(np.ascontiguousarray(features[chosen]), labels[chosen])
-    others = open_auxiliary(classes, trainings.auxiliary(cache)) if real else open_auxiliary(classes)
-    if params.hears_auxiliary and others is not None:
+    others = open_extra_clips(classes, trainings.extra_clips(cache)) if real else open_extra_clips(classes)
+    if params.hears_extra_clips and others is not None:
         train = train.beside(Clips(*others), len(classes))
     trained = fit(train, None, classes, trainings.FRONT_END, params, seed, progress=False)
     return {

@@ -19,14 +19,14 @@ import pandas as pd
 import soundfile
 from sklearn.ensemble import RandomForestClassifier
 
-from earshot.clips.extra import open_auxiliary
+from earshot.clips.extra import open_extra_clips
 from earshot.clips.extract import build
 from earshot.clips.parts import Parts, load_parts
 from earshot.clips.split import SplitParams
 from earshot.core.files import STATE_DIR, write_json
+from earshot.core.front_end import FrontEndParams
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import evaluate
-from earshot.hearing.log_mel import FrontEndParams
 from earshot.model.scores import softmax
 from earshot.sources import synthetic, urbansound8k
 from earshot.sources.extra_clips import make
@@ -48,7 +48,7 @@ def main() -> None:
     for seed in arguments.seeds:
         of_seed = results.setdefault(str(seed), {})
         work = STATE_DIR / "benchmark-synthetic" / str(seed)
-        features, unrelated = _features(work, seed), _unrelated(work, seed)
+        features, background = _features(work, seed), _background(work, seed)
         folds = load_parts(SplitParams(), seed, features)
         if "metadata_only" not in of_seed:
             of_seed["metadata_only"] = _metadata_only(folds, work / "audio")
@@ -59,7 +59,7 @@ def main() -> None:
         }
         for name, (model, parts) in runs.items():
             if name not in of_seed:
-                trained = _train(model, parts, seed, unrelated)
+                trained = _train(model, parts, seed, background)
                 of_seed[name] = _judge(trained, parts)
                 if name == "compact" and arguments.real:
                     of_seed["compact_on_real_clips"] = _judge_real(trained, arguments.real)
@@ -78,19 +78,19 @@ def _features(work: Path, seed: int) -> Path:
     return target
 
 
-def _unrelated(work: Path, seed: int) -> Path:
-    target = work / "auxiliary"
+def _background(work: Path, seed: int) -> Path:
+    target = work / "extra_clips"
     if not target.exists():
         make(set(), FRONT_END, seed, target, work=work / "work")
     return target
 
 
-def _train(model: str, parts: Parts, seed: int, unrelated: Path) -> Trained:
+def _train(model: str, parts: Parts, seed: int, background: Path) -> Trained:
     train, val = parts.part("train"), parts.part("val")
     params = TrainParams(model=model)  # type: ignore[arg-type]
     clips = Clips(train.features, train.labels)
-    others = open_auxiliary(parts.classes, unrelated)
-    if params.hears_auxiliary and others is not None:
+    others = open_extra_clips(parts.classes, background)
+    if params.hears_extra_clips and others is not None:
         clips = clips.beside(Clips(*others), len(parts.classes))
     return fit(clips, Clips(val.features, val.labels), parts.classes, FRONT_END, params, seed)
 

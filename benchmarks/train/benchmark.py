@@ -21,7 +21,7 @@ from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
 from earshot.core import params
 from earshot.core.files import write_json
-from earshot.hearing.log_mel import FrontEndParams
+from earshot.core.front_end import FrontEndParams
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
 

@@ -27,7 +27,7 @@ from earshot.clips.split import SplitParams
 from earshot.core.files import write_json
 from earshot.deployment.candidate import make_candidate
 from earshot.deployment.config import INT8, GateParams, QuantizationParams
-from earshot.evaluation import outside
+from earshot.evaluation import open_set
 from earshot.evaluation.bootstrap import paired_accuracy_difference
 from earshot.evaluation.unknown import UnknownParams
 from earshot.model.scores import known, softmax
@@ -53,7 +53,7 @@ def main() -> None:
     classes = sorted(set(open_cache(cache)[1]["label"]))
     step = -(-len(classes) // arguments.at_once)  # neighbours in the alphabet are no relatives, nor are these
     turns = [tuple(classes[i::step]) for i in range(step)]
-    trainings.auxiliary(cache)
+    trainings.extra_clips(cache)
     paths = [WORK / f"without-{'-'.join(left_out)}-fold{arguments.fold}-{arguments.seed}.npz" for left_out in turns]
     jobs = [
         (path, partial(_answers, cache, arguments.fold, left_out, arguments.seed))
@@ -74,32 +74,32 @@ def _answers(cache: Path, fold: int, left_out: tuple[str, ...], seed: int) -> di
     parts = load_parts(split, trainings.SPLIT_SEED, cache)
     state = WORK / f"state-{'-'.join(left_out)}-fold{fold}-{seed}"
     state.mkdir(parents=True, exist_ok=True)
-    others = trainings.auxiliary_of(cache, parts.classes)
+    others = trainings.extra_clips_of(cache, parts.classes)
     fitted = fit_parts(
-        parts, trainings.FRONT_END, TrainParams(), seed, lambda name: state / f"{name}.pt", False, auxiliary=others
+        parts, trainings.FRONT_END, TrainParams(), seed, lambda name: state / f"{name}.pt", False, extra_clips=others
     )
     settings = QuantizationParams(), GateParams(), UnknownParams()
-    made = make_candidate(fitted.trained.checkpoint, fitted.judges, parts, trainings.PLAIN, *settings, 10, seed)
+    made = make_candidate(fitted.trained.checkpoint, fitted.out_of_fold, parts, trainings.PLAIN, *settings, 10, seed)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / INT8
         path.write_bytes(made.int8)
         model = Model(path)
     test, near = parts.part("test"), parts.part("unknown")
-    far = outside.far_sounds(model.log_mel, seed)
+    far = open_set.far_sounds(model.log_mel, seed)
     said = {"line": np.array(model.card.unknown_threshold), "temperature": np.array(model.card.temperature)}
     said |= {"test_labels": test.labels, "near_labels": near.clips["label"].to_numpy(dtype=str)}
-    said |= {"near_folds": near.clips["fold"].to_numpy(), "far_labels": np.repeat(list(far), outside.FAR_WINDOWS)}
+    said |= {"near_folds": near.clips["fold"].to_numpy(), "far_labels": np.repeat(list(far), open_set.FAR_WINDOWS)}
     said |= {f"val_{key}": value for key, value in vars(made.answers["val"]).items()}
     said["int8_file"] = np.frombuffer(made.int8, np.uint8)  # to be asked about other sounds later
     sounds = {
         "test": (test.features, test.clips["recording"].to_numpy(dtype=str)),
         "near": (near.features, near.clips["recording"].to_numpy(dtype=str)),
-        "far": (np.concatenate(list(far.values())), np.arange(len(far) * outside.FAR_WINDOWS).astype(str)),
+        "far": (np.concatenate(list(far.values())), np.arange(len(far) * open_set.FAR_WINDOWS).astype(str)),
     }
     for name, (features, recordings) in sounds.items():
         batches = [features[i : i + 32] for i in range(0, len(features), 32)]
         said[f"{name}_logits"] = np.concatenate([model.logits(batch) for batch in batches])
-        said[f"{name}_none_logits"] = np.concatenate([model.none_logits(batch) for batch in batches])
+        said[f"{name}_background_logits"] = np.concatenate([model.background_logits(batch) for batch in batches])
         said[f"{name}_recordings"] = recordings
     return said
 
@@ -107,35 +107,39 @@ def _answers(cache: Path, fold: int, left_out: tuple[str, ...], seed: int) -> di
 def _judge(turns: list[Any], fold: int) -> dict[str, Any]:
     """Figures of the classes' own clips, turn by turn, and of all families of all turns."""
     rows: dict[str, list[dict[str, Any]]] = {"near": [], "far": []}
-    pairs: dict[str, list[tuple[outside.Heard, outside.Heard]]] = {"near": [], "far": []}
+    pairs: dict[str, list[tuple[open_set.Heard, open_set.Heard]]] = {"near": [], "far": []}
     of_known, costs = [], []
     for number, said in enumerate(turns):
         test, near, far = (_heard(said, name) for name in ("test", "near", "far"))
         tested = said["near_folds"] == fold  # those of the other folds are left to compare scores by
         near, near_labels = near.rows(tested), said["near_labels"][tested]
         line, labels = float(said["line"]), said["test_labels"]
-        of_known.append(outside.known_figures(test, labels, line))
+        of_known.append(open_set.known_figures(test, labels, line))
         right = test.probabilities.argmax(axis=1) == labels
         costs.append((right & (test.known >= line), right, test.recordings, labels + 100 * number))
         for where, heard, names in (("near", near, near_labels), ("far", far, said["far_labels"])):
             for name in np.unique(names).tolist():
                 family = heard.rows(names == name)
-                rows[where].append(outside.family_row(name, where == "near", test, family, line))
+                rows[where].append(open_set.family_row(name, where == "near", test, family, line))
                 pairs[where].append((test, family))
     cost, low, high = paired_accuracy_difference(*(np.concatenate(parts) for parts in zip(*costs, strict=True)))
     return {
         "known": of_known,
         "accuracy_change_points": round(100 * cost, 2),
         "accuracy_change_interval": [round(100 * low, 2), round(100 * high, 2)],
-        **{where: outside.side(rows[where], pairs[where]) for where in rows},
+        **{where: open_set.side(rows[where], pairs[where]) for where in rows},
         "families": rows["near"] + rows["far"],
     }
 
 
-def _heard(said: Any, name: str) -> outside.Heard:
-    logits, none_logits, temperature = said[f"{name}_logits"], said[f"{name}_none_logits"], float(said["temperature"])
-    return outside.Heard(
-        softmax(logits, temperature), known(logits, none_logits, temperature), said[f"{name}_recordings"]
+def _heard(said: Any, name: str) -> open_set.Heard:
+    logits, background_logits, temperature = (
+        said[f"{name}_logits"],
+        said[f"{name}_background_logits"],
+        float(said["temperature"]),
+    )
+    return open_set.Heard(
+        softmax(logits, temperature), known(logits, background_logits, temperature), said[f"{name}_recordings"]
     )
 
 

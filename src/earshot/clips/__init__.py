@@ -1,1 +1,1 @@
-"""Sources of labelled recordings: one file each, and one table of clips out of each."""
+"""The table of labelled clips: how it is split, cached as features, and read back."""

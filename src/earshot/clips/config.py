@@ -1,7 +1,6 @@
 """The ``dataset`` section of params.yaml."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 DEFAULT_PATH = "data/local"  # an empty directory kept in Git: the default dependency of the stages that read clips
 
@@ -11,13 +10,13 @@ class DatasetParams:
     """Which recordings to learn from.
 
     Attributes:
-        name: the source; `folder` is a user's own sounds.
+        name: the source, as `earshot.sources.registry` lists them; `folder` is a user's own sounds.
         path: a copy already on disk, read in place and never written. The default is an empty directory, which means
             "none"; any other value must be a directory with something in it.
         verify: whether files that are missing or differ from the published ones stop the pipeline (true) or are
             only counted and named (false: for a re-encoded or partial copy).
     """
 
-    name: Literal["synthetic", "urbansound8k", "esc50", "esc10", "folder"] = "synthetic"
+    name: str = "synthetic"
     path: str = DEFAULT_PATH
     verify: bool = True

@@ -1,30 +1,53 @@
-"""Synthesised clips that a network is trained on beside a data set's own: `earshot.sources.extra_clips`."""
+"""Extra training clips: a network is trained on them with the data set's own clips, and never judged by them.
+
+`earshot.sources.extra_clips` synthesises them.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from earshot.clips.cache import INDEX, LOGMEL
 from earshot.clips.table import DatasetError
-from earshot.model.scores import UNKNOWN
+from earshot.core.labels import BACKGROUND
+from earshot.core.params import ParamsError
 
-AUXILIARY = Path("data/auxiliary")
+EXTRA_CLIPS = Path("data/extra_clips")
+
+Use = Literal["auto", "never"]
+"""Of ``train.extra_clips``."""
 
 
-def open_auxiliary(classes: Sequence[str], directory: Path = AUXILIARY) -> tuple[np.ndarray, np.ndarray] | None:
+def most_background(clips: int) -> int:
+    """How many background clips are trained on, at most, with so many clips of classes, synthesised ones included.
+
+    More would outnumber a small set.
+    """
+    return round(clips / 4)
+
+
+def are_wanted(use: object) -> bool:
+    """Whether the value of ``train.extra_clips`` asks for extra clips; ParamsError for one that it cannot have."""
+    if use not in get_args(Use):
+        raise ParamsError(f"train.extra_clips must be one of {', '.join(get_args(Use))}, not {use!r}")
+    return use == "auto"
+
+
+def open_extra_clips(classes: Sequence[str], directory: Path = EXTRA_CLIPS) -> tuple[np.ndarray, np.ndarray] | None:
     """Features, float16 (clips, n_mels, frames) in decibels, and class numbers (clips,); None where there are none.
 
-    The number of unrelated sounds is the one after the last class's.
+    The number of background clips is the one after the last class's.
 
     Raises:
         DatasetError: the stage that makes them did not run.
     """
     if not directory.is_dir():
-        raise DatasetError(f"{directory} not found: run `dvc repro auxiliary`, which makes it")
+        raise DatasetError(f"{directory} not found: run `dvc repro extra_clips`, which makes it")
     if not (directory / LOGMEL).exists():
         return None
     labels = pd.read_csv(directory / INDEX, usecols=["label"], dtype=str)["label"]
-    numbers = {label: number for number, label in enumerate([*classes, UNKNOWN])}
+    numbers = {label: number for number, label in enumerate([*classes, BACKGROUND])}
     return np.load(directory / LOGMEL), np.array([numbers[label] for label in labels], np.int64)

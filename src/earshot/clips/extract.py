@@ -12,10 +12,12 @@ import pandas as pd
 from earshot.clips.cache import INDEX, LOGMEL
 from earshot.clips.table import DatasetError
 from earshot.core.files import atomic_directory
+from earshot.core.front_end import FrontEndParams
 from earshot.core.progress import progress
 from earshot.core.workers import process_pool
-from earshot.hearing.decode import AudioError, fit_length, stream_mono
-from earshot.hearing.log_mel import FrontEndParams, LogMel
+from earshot.hearing.clip import clip_features
+from earshot.hearing.decode import AudioError, stream_mono
+from earshot.hearing.log_mel import LogMel
 
 _BATCH = 16  # clips handed to a worker at a time
 
@@ -87,23 +89,23 @@ def _compute(logmel: Path, first: int, paths: Sequence[str], params: FrontEndPar
     kept = []
     for row, path in zip(rows, paths, strict=True):
         try:
-            samples, length = _window(path, params)
+            samples, length = _beginning(path, params)
         except AudioError as error:
             raise DatasetError(
                 f"{path}: {error}. The audit could decode it, so it has changed since: run `dvc repro` again"
             ) from error
-        row[:] = front_end.clip(samples)
+        row[:] = clip_features(samples, front_end)
         sounding = min(params.window_frames, 1 + length // params.hop_length)
         kept.append((sounding, round(max(0, length - params.window_samples) / params.sample_rate_hz, 6)))
     return kept
 
 
-def _window(path: str, params: FrontEndParams) -> tuple[np.ndarray, int]:
-    """The first window of a sound, and the length in samples of all of it, in the memory of the window."""
+def _beginning(path: str, params: FrontEndParams) -> tuple[np.ndarray, int]:
+    """The beginning of a sound, at least a window of it if it is as long, and the length in samples of all of it."""
     blocks, kept, length = [], 0, 0
     for block in stream_mono(path, params.sample_rate_hz):
         if kept < params.window_samples:
             blocks.append(block)
             kept += len(block)
         length += len(block)
-    return fit_length(np.concatenate(blocks), params.window_samples), length
+    return np.concatenate(blocks), length

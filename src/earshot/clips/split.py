@@ -32,7 +32,7 @@ class SplitParams:
             class; 0 to 1, of the clips not in test. Overrides `val_folds`.
         test_fraction: share of clips to test on, 0 to 1. Only for `random`.
         unknown_classes: classes that are left out of training, validation and test, and of every threshold. Their
-            clips show what the model does with sounds of no class that it knows (``metrics/unknown.json``).
+            clips show what the model does with sounds of no class that it knows (``metrics/open_set.json``).
     """
 
     strategy: Literal["folds", "random"] = "folds"

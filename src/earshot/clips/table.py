@@ -6,7 +6,7 @@ import pandas as pd
 
 from earshot.core.errors import EarshotError
 from earshot.core.files import atomic_file
-from earshot.model.scores import UNKNOWN
+from earshot.core.labels import UNKNOWN
 
 COLUMNS = ["path", "label", "fold", "recording", "start_s", "end_s", "salience"]
 TEXT = ["path", "label", "recording"]

@@ -5,8 +5,8 @@ import json
 import sys
 
 from earshot.commands.common import Subparsers, add_command, add_model
+from earshot.core.labels import UNKNOWN
 from earshot.hearing.decode import AudioError
-from earshot.model.scores import UNKNOWN
 from earshot.model.session import Model
 from earshot.stream.classify import Classification, classify
 

@@ -9,8 +9,8 @@ from typing import Any
 from earshot.commands.common import DEFAULT_MODEL, Subparsers, add_command, table
 from earshot.commands.verify import Check, verify
 from earshot.core.files import sha256
+from earshot.core.front_end import FrontEndParams
 from earshot.core.hashes import hash_json
-from earshot.hearing.log_mel import FrontEndParams
 from earshot.model.card import Card, ModelError
 from earshot.model.session import read_card
 
@@ -73,7 +73,7 @@ def description(path: Path, card: Card) -> str:
         ("licence", dataset["licence"]),
         ("citation", dataset["citation"]),
         ("split", _split(split)),
-        ("beside", _auxiliary(dataset)),
+        ("beside", _extra_clips(dataset)),
         *((part, _part(split, part)) for part in ("train", "val", "test") if part in split),
     ]  # fmt: skip
     made_from = [
@@ -117,9 +117,9 @@ def _unknown(card: Card) -> str:
     )
 
 
-def _auxiliary(dataset: dict[str, Any]) -> str:
-    counts = dataset.get("auxiliary_clips", {})
-    kinds = (("classes", "of its classes"), ("unrelated", "of unrelated sounds"))
+def _extra_clips(dataset: dict[str, Any]) -> str:
+    counts = dataset.get("extra_clips", {})
+    kinds = (("classes", "of its classes"), ("background", "of background sounds"))
     clips = [f"{counts[kind]} {words}" for kind, words in kinds if counts.get(kind)]
     return f"synthesised clips, in training alone: {' and '.join(clips)}" if clips else ""
 

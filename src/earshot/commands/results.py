@@ -72,7 +72,7 @@ def _robustness(found: dict[str, Any]) -> str:
     )
 
 
-def _unknown(found: dict[str, Any]) -> str:
+def _open_set(found: dict[str, Any]) -> str:
     sides = [
         f"{found[side]['called_unknown_mean']:.0%} of {words} (AUROC {found[side]['auroc_mean']:.3f})"
         for side, words in (("near", "the classes left out"), ("far", "ambience, noise and tones"))
@@ -81,7 +81,7 @@ def _unknown(found: dict[str, Any]) -> str:
     return f"called unknown: {found['known_called_unknown']:.1%} of the classes' own clips, " + ", ".join(sides)
 
 
-OTHERS = {"confidence": _confidence, "robustness": _robustness, "unknown": _unknown}
+OTHERS = {"confidence": _confidence, "robustness": _robustness, "open_set": _open_set}
 
 
 def _others(metrics: Path) -> dict[str, dict[str, Any]]:

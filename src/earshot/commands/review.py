@@ -10,7 +10,7 @@ from pathlib import Path
 from earshot.commands.common import Subparsers, add_command, table
 from earshot.core.errors import EarshotError
 from earshot.core.files import atomic_file, exclusive, write_csv
-from earshot.model.scores import UNKNOWN
+from earshot.core.labels import UNKNOWN
 from earshot.service.kept import CLIPS, COLUMNS, TABLE, KeptClip, ReviewFolder
 
 _DETAILS = """\

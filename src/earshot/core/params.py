@@ -1,6 +1,6 @@
 """Read params.yaml into frozen dataclasses, and refuse what it should not hold.
 
-Each package owns the dataclass of its own section (``earshot.hearing.log_mel.FrontEndParams`` for ``audio``, and so on);
+Each package owns the dataclass of its own section (``earshot.core.front_end.FrontEndParams`` for ``audio``, and so on);
 this module knows only how to fill one. An unknown key or a value of the wrong type is an error that names the key,
 the value and what was expected: a misspelt parameter that is silently ignored costs a training run.
 """

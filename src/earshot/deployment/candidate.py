@@ -46,7 +46,7 @@ class Candidate:
 
 def make_candidate(
     checkpoint: Checkpoint,
-    judges: Sequence[Checkpoint],
+    out_of_fold: Sequence[Checkpoint],
     parts: Parts,
     provenance: Provenance,
     quantization: QuantizationParams,
@@ -58,10 +58,10 @@ def make_candidate(
     """Export, quantise, fit temperature and unknown threshold of each file, compare them, and judge.
 
     The INT8 ranges come from training clips, all else and the judgement from validation: from the val part, or,
-    where there is none, from `judges` (`earshot.deployment.convert.convert`). Test clips are looked at last and decide
-    nothing.
+    where there is none, from `out_of_fold` models (`earshot.deployment.convert.convert`). Test clips are looked at
+    last and decide nothing.
     """
-    pair = convert(checkpoint, judges, parts, quantization, seed)
+    pair = convert(checkpoint, out_of_fold, parts, quantization, seed)
     fp32, int8 = pair.fp32, pair.int8
     test = parts.part("test")
 
@@ -74,7 +74,7 @@ def make_candidate(
 
     def line(converted: Converted) -> float:
         right = converted.val_logits.argmax(axis=1) == pair.val_labels
-        score = known(converted.val_logits, converted.val_none_logits, converted.temperature)
+        score = known(converted.val_logits, converted.val_background_logits, converted.temperature)
         return threshold(score, right, unknown.max_accuracy_loss)
 
     test_parity = parity(test.labels, run_logits(fp32.model, test.features), int8_test)
@@ -114,7 +114,7 @@ def make_candidate(
         broken=over_budget(val_parity, difference, left, gate),
         answers={
             "val": Answers(
-                int8.val_logits, int8.temperature, pair.val_labels, pair.val_recordings, int8.val_none_logits
+                int8.val_logits, int8.temperature, pair.val_labels, pair.val_recordings, int8.val_background_logits
             ),
             "test": Answers(int8_test, int8.temperature, test.labels, test_recordings, int8_test_none),
         },

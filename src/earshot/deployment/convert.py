@@ -22,13 +22,13 @@ class Converted:
     Attributes:
         model: log-mel decibels to logits.
         val_logits: (clips, classes) on validation.
-        val_none_logits: (clips, 1), of none of the classes; None for a network without.
+        val_background_logits: (clips, 1), of none of the classes; None for a network without.
         temperature: fitted on `val_logits`.
     """
 
     model: onnx.ModelProto
     val_logits: np.ndarray
-    val_none_logits: np.ndarray | None
+    val_background_logits: np.ndarray | None
     temperature: float
 
 
@@ -49,18 +49,21 @@ class Pair:
 
 
 def convert(
-    checkpoint: Checkpoint, judges: Sequence[Checkpoint], parts: Parts, settings: QuantizationParams, seed: int
+    checkpoint: Checkpoint, out_of_fold: Sequence[Checkpoint], parts: Parts, settings: QuantizationParams, seed: int
 ) -> Pair:
     """Export and quantise. The INT8 ranges come from training clips, the temperatures from validation.
 
-    Validation is the val part, or, where there is none, what `judges`, one for each inner fold of `parts`, say of clips
-    that they never heard; each is exported and quantised as the network itself is.
+    Validation is the val part. Where there is none, it is the training clips: each is answered by the model of
+    `out_of_fold`, one for each inner fold of `parts`, that was trained without it. These models are exported and
+    quantised as the network itself is.
     """
     models = to_files(checkpoint, parts.part("train"), settings, seed)
     folds = parts.validations
     asked = [models]
     if parts.inner is not None:
-        asked = [to_files(judge, fold.train, settings, seed) for judge, fold in zip(judges, folds, strict=True)]
+        asked = [
+            to_files(network, fold.train, settings, seed) for network, fold in zip(out_of_fold, folds, strict=True)
+        ]
     labels = np.concatenate([fold.held.labels for fold in folds])
     recordings = np.concatenate([fold.held.clips["recording"].to_numpy(dtype=str) for fold in folds])
     converted = []
@@ -68,10 +71,10 @@ def convert(
         said = [run_outputs(files[which], fold.held.features) for files, fold in zip(asked, folds, strict=True)]
         logits = np.concatenate([of_fold for of_fold, _ in said])
         of_none = [of_fold for _, of_fold in said if of_fold is not None]
-        none_logits = np.concatenate(of_none) if of_none else None
+        background_logits = np.concatenate(of_none) if of_none else None
         # Rounded as the card keeps it, so that figures and service divide by the very same number.
         temperature = round(fit_temperature(logits, labels, recordings), 6)
-        converted.append(Converted(model, logits, none_logits, temperature))
+        converted.append(Converted(model, logits, background_logits, temperature))
     return Pair(converted[0], converted[1], labels, recordings)
 
 

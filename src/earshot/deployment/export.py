@@ -20,8 +20,9 @@ def export(checkpoint: Checkpoint) -> onnx.ModelProto:
     """The network as ONNX: input `log_mel`, float32 (batch, n_mels, frames) in decibels; output `logits`.
 
     A compact network takes any number of frames (at least 8) and has a second output, `frame_logits`, of shape
-    (batch, classes, frames // 8). If it knows none of the classes, the logits of that are two more: `none_logits`,
-    (batch, 1), and `frame_none_logits`, (batch, 1, frames // 8). Batch normalisation is folded into the convolutions.
+    (batch, classes, frames // 8). If it has the background class, two more outputs are its logits: `background_logits`,
+    (batch, 1), and `frame_background_logits`, (batch, 1, frames // 8). Batch normalisation is folded into the
+    convolutions.
     """
     front_end = checkpoint.front_end
     model = fold_batch_norm(checkpoint.model).eval()
@@ -63,8 +64,11 @@ def fold_batch_norm(model: Compact | Tutorial) -> Compact | Tutorial:
 def _outputs(model: Compact) -> dict[str, Callable[[Tensor], Tensor]]:
     """What a compact network says of its embedding, by the output's name."""
     outputs: dict[str, Callable[[Tensor], Tensor]] = {"logits": model.logits, "frame_logits": model.frame_logits}
-    if model.none is not None:
-        outputs |= {"none_logits": model.none_logits, "frame_none_logits": model.frame_none_logits}
+    if model.background is not None:
+        outputs |= {
+            "background_logits": model.background_logits,
+            "frame_background_logits": model.frame_background_logits,
+        }
     return outputs
 
 

@@ -10,7 +10,7 @@ import yaml
 from earshot.core.files import sha256
 from earshot.core.hashes import hash_code
 
-STAGES = ("download", "audit", "features", "auxiliary", "train", "quantize")  # all that a model's bytes come from
+STAGES = ("download", "audit", "features", "extra_clips", "train", "quantize")  # all that a model's bytes come from
 SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "quantization", "unknown")
 _CODE_HASH_DIGITS = (
     16  # enough to tell versions of a file apart; all 64 of sixty files would be a hundredth of the model
@@ -27,13 +27,7 @@ class Provenance:
     code: dict[str, str]
 
 
-def gather(
-    source_json: Path = Path("data/raw/source.json"),
-    audited_dir: Path = Path("data/audited"),
-    train_json: Path = Path("metrics/train.json"),
-    params_yaml: Path = Path("params.yaml"),
-    dvc_yaml: Path = Path("dvc.yaml"),
-) -> Provenance:
+def gather(source_json: Path, audited_dir: Path, train_json: Path, params_yaml: Path, dvc_yaml: Path) -> Provenance:
     """Read where the data came from, hash what was audited, and hash the code that the stages declare.
 
     The path of a user's own copy is left out: it says something of a machine and nothing of the data.
@@ -44,7 +38,7 @@ def gather(
     dataset["sha256"] = {name: sha256(audited_dir / name) for name in ("clips.csv", "files.csv")}
     # Synthesised by the code and the seed that the card also names.
     trained = json.loads(train_json.read_text(encoding="utf-8"))
-    dataset["auxiliary_clips"] = {"classes": trained["auxiliary_clips"], "unrelated": trained["unrelated_clips"]}
+    dataset["extra_clips"] = {"classes": trained["extra_clips"], "background": trained["background_clips"]}
     document = yaml.safe_load(params_yaml.read_text(encoding="utf-8"))
     params = {section: document[section] for section in SECTIONS if section in document}
     params["dataset"] = {key: value for key, value in params["dataset"].items() if key != "path"}

@@ -61,11 +61,11 @@ def run_outputs(model: onnx.ModelProto, features: np.ndarray) -> tuple[np.ndarra
         path = Path(directory) / "model.onnx"
         onnx.save(model, path)
         session = open_session(path)
-    wanted = [output.name for output in model.graph.output if output.name in ("logits", "none_logits")]
+    wanted = [output.name for output in model.graph.output if output.name in ("logits", "background_logits")]
     starts = range(0, len(features), _BATCH)
     said = [session.run(wanted, {"log_mel": features[i : i + _BATCH].astype(np.float32)}) for i in starts]
-    logits, *none_logits = (np.concatenate(parts) for parts in zip(*said, strict=True))
-    return logits, none_logits[0] if none_logits else None
+    logits, *background_logits = (np.concatenate(parts) for parts in zip(*said, strict=True))
+    return logits, background_logits[0] if background_logits else None
 
 
 def choose_calibration(labels: np.ndarray, clips: int, seed: int) -> np.ndarray:

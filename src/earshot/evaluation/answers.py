@@ -21,14 +21,14 @@ class Answers:
         temperature: that they are divided by.
         labels: (n,) int, the true classes.
         recordings: (n,) str.
-        none_logits: (n, 1) float32, of none of the classes; None for a network without.
+        background_logits: (n, 1) float32, of none of the classes; None for a network without.
     """
 
     logits: np.ndarray
     temperature: float
     labels: np.ndarray
     recordings: np.ndarray
-    none_logits: np.ndarray | None = None
+    background_logits: np.ndarray | None = None
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -38,7 +38,7 @@ class Answers:
     @property
     def known(self) -> np.ndarray:
         """How surely each is of one of the classes, float64 (n,): `earshot.model.scores.known`."""
-        return known(self.logits, self.none_logits, self.temperature)
+        return known(self.logits, self.background_logits, self.temperature)
 
     @property
     def uncalibrated(self) -> np.ndarray:
@@ -56,7 +56,7 @@ def save(answers: dict[str, Answers], classes: tuple[str, ...], path: Path) -> N
             ("temperature", of_part.temperature),
             ("labels", of_part.labels),
             ("recordings", np.asarray(of_part.recordings, dtype=str)),
-            ("none", of_part.none_logits),
+            ("none", of_part.background_logits),
         )
         if value is not None
     }

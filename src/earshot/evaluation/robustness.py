@@ -12,7 +12,8 @@ from earshot.core.progress import progress
 from earshot.evaluation import disturbances as disturb
 from earshot.evaluation.bootstrap import paired_accuracy_difference
 from earshot.evaluation.report import rounded
-from earshot.hearing.decode import fit_length, read_mono
+from earshot.hearing.clip import clip_features
+from earshot.hearing.decode import read_mono
 from earshot.hearing.log_mel import LogMel
 from earshot.model.session import Model
 
@@ -259,4 +260,4 @@ def _answers(model: Model, samples: list[np.ndarray]) -> np.ndarray:
 
 
 def _features(log_mel: LogMel, samples: list[np.ndarray]) -> np.ndarray:
-    return np.stack([log_mel.clip(fit_length(one, log_mel.params.window_samples)) for one in samples])
+    return np.stack([clip_features(one, log_mel) for one in samples])

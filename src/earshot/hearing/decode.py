@@ -159,15 +159,6 @@ def read_mono(source: Source, sample_rate_hz: int, limits: AudioLimits = DEFAULT
     return np.concatenate(list(stream_mono(source, sample_rate_hz, limits)))
 
 
-def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
-    """Cut `samples`, shape (n,), to its first `length`, or append zeros up to `length`."""
-    if len(samples) >= length:
-        return samples[:length]
-    fitted = np.zeros(length, samples.dtype)
-    fitted[: len(samples)] = samples
-    return fitted
-
-
 def describe_content(head: bytes) -> str:
     """Name what a file's first bytes look like, for the message of a refusal."""
     if not head:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from earshot.core.errors import EarshotError
-from earshot.hearing.log_mel import FRONT_END_VERSION, FrontEndParams, LogMel
+from earshot.core.front_end import FrontEndParams
+from earshot.hearing.log_mel import FRONT_END_VERSION, LogMel
 
 METADATA_KEY = "earshot"
-CARD_VERSION = 2
+CARD_VERSION = 3
 PROBE_TOLERANCE_DB = 1e-3
 
 

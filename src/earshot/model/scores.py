@@ -2,8 +2,6 @@
 
 import numpy as np
 
-UNKNOWN = "unknown"  # the answer to a sound that is none of the classes; no class may be named so
-
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Probabilities of `logits` divided by `temperature`, over the last axis.
@@ -29,18 +27,18 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return scaled
 
 
-def known(logits: np.ndarray, none_logits: np.ndarray | None, temperature: float) -> np.ndarray:
+def known(logits: np.ndarray, background_logits: np.ndarray | None, temperature: float) -> np.ndarray:
     """How surely one of the classes is heard at all: the largest probability of a class, with "none of them" as one.
 
     Below the threshold on a model's card, the sound is called unknown.
 
     Args:
         logits: (n, C), of the classes.
-        none_logits: (n, 1), of none of them; None for a network that has no such logit.
+        background_logits: (n, 1), of none of them; None for a network that has no such logit.
         temperature: as `softmax`.
 
     Returns:
         (n,) float64 in (0, 1].
     """
-    everything = logits if none_logits is None else np.concatenate([logits, none_logits], axis=1)
+    everything = logits if background_logits is None else np.concatenate([logits, background_logits], axis=1)
     return softmax(everything, temperature)[:, : logits.shape[1]].max(axis=1)

@@ -45,24 +45,24 @@ class Model:
         return self._run(["logits"], features)[0]
 
     @property
-    def knows_none(self) -> bool:
+    def has_background(self) -> bool:
         """Whether it has a logit for none of its classes."""
-        return "none_logits" in self._outputs
+        return "background_logits" in self._outputs
 
-    def none_logits(self, features: np.ndarray) -> np.ndarray | None:
+    def background_logits(self, features: np.ndarray) -> np.ndarray | None:
         """Logits of none of the classes, float32 (n, 1); None for a network without."""
-        return self._run(["none_logits"], features)[0] if self.knows_none else None
+        return self._run(["background_logits"], features)[0] if self.has_background else None
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """What an answer is made of, float64 (n, classes + 1), of float16 decibels (n, n_mels, frames).
 
         Calibrated probabilities of the classes if it is one of them, then `earshot.model.scores.known`.
         """
-        said = self._run(["logits", "none_logits"] if self.knows_none else ["logits"], features)
-        logits, none_logits = said if self.knows_none else (said[0], None)
+        said = self._run(["logits", "background_logits"] if self.has_background else ["logits"], features)
+        logits, background_logits = said if self.has_background else (said[0], None)
         temperature = self.card.temperature
         probabilities = softmax(logits, temperature)
-        return np.concatenate([probabilities, known(logits, none_logits, temperature)[:, None]], axis=1)
+        return np.concatenate([probabilities, known(logits, background_logits, temperature)[:, None]], axis=1)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, float64 (n, classes), of float16 decibels (n, n_mels, frames)."""
@@ -80,7 +80,7 @@ class Model:
             raise ModelError(
                 f"{self.path} holds a {self.card.architecture} network, which cannot locate sounds in time"
             )
-        outputs = ["frame_logits", "frame_none_logits"] if self.knows_none else ["frame_logits"]
+        outputs = ["frame_logits", "frame_background_logits"] if self.has_background else ["frame_logits"]
         return np.concatenate(self._run(outputs, features), axis=1)
 
     def _run(self, outputs: list[str], features: np.ndarray) -> list[np.ndarray]:

@@ -30,7 +30,7 @@ def about(engine: Engine) -> dict[str, Any]:
     return {
         "model": model_name(engine),
         "classes": list(card.classes),
-        "cannot_hear": cannot_hear(card, engine.model.knows_none),
+        "cannot_hear": cannot_hear(card, engine.model.has_background),
         "window": {
             "window_s": front_end.window_s,
             "sample_rate_hz": front_end.sample_rate_hz,
@@ -71,22 +71,22 @@ def about(engine: Engine) -> dict[str, Any]:
     }
 
 
-def cannot_hear(card: Card, knows_none: bool) -> list[str]:
-    """In words, what the model has no answer for, or not always; `knows_none` as of an `inference.model.Model`."""
+def cannot_hear(card: Card, has_background: bool) -> list[str]:
+    """In words, what the model has no answer for, or not always; `has_background` as of an `inference.model.Model`."""
     names = " ".join(card.classes).lower()
     absent = [sound for sound, words in _EXPECTED.items() if not any(word in names for word in words)]
-    said = [_outside(card, knows_none)]
+    said = [_outside(card, has_background)]
     if absent:
         said.append(f"Among the sounds often asked for, it has no class for {', '.join(absent)}.")
     said.append("Two sounds at once are one answer: the class that is heard more clearly.")
     return said
 
 
-def _outside(card: Card, knows_none: bool) -> str:
+def _outside(card: Card, has_background: bool) -> str:
     nearest = "the class that is most like it, often with confidence"
     if not card.unknown_threshold:
         return f"Any sound outside its classes: it names {nearest}."
-    if knows_none:
+    if has_background:
         return f"Sounds outside its classes: what is unlike enough it calls unknown; for the rest it names {nearest}."
     return (
         "Sounds outside its classes: it was taught none, and calls unknown only what leaves it undecided between its "

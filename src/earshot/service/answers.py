@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from earshot.model.scores import UNKNOWN
+from earshot.core.labels import UNKNOWN
 from earshot.service.engine import Engine
 from earshot.stream.classify import Classification
 from earshot.stream.events import Event

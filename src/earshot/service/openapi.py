@@ -4,7 +4,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from earshot.model.scores import UNKNOWN
+from earshot.core.labels import UNKNOWN
 
 # What can be reached, and how. Everything else is 404 before any framework sees it.
 METHODS: dict[str, frozenset[str]] = {

@@ -1,10 +1,9 @@
-"""ESC-50: 2,000 clips of 5 s, fifty classes of 40, in five folds; and ESC-10, ten of its classes.
+"""ESC-50: 2,000 clips of 5 s, fifty classes of 40, in five folds.
 
 The archive is GitHub's packing of the repository. It carries no stable checksum (three different ones have been
 written down over the years for the same contents), so the files in it are checked one by one instead.
 """
 
-from functools import partial
 from pathlib import Path
 
 from earshot.clips.table import DatasetError, make_table
@@ -12,9 +11,9 @@ from earshot.sources.archive import Archive, obtain_archive
 from earshot.sources.published import compare, read_published
 from earshot.sources.source import FilesOnDisk, Index, Source, Verification, match, numbers, read_metadata
 
-NAME, NAME_10 = "esc50", "esc10"
-TITLE, TITLE_10 = "ESC-50", "ESC-10"
-LICENCE, LICENCE_10 = "CC BY-NC 3.0 (non-commercial)", "CC BY 3.0"
+NAME = "esc50"
+TITLE = "ESC-50"
+LICENCE = "CC BY-NC 3.0 (non-commercial)"
 CITATION = (
     "K. J. Piczak, 'ESC: Dataset for Environmental Sound Classification', "
     "23rd ACM International Conference on Multimedia, 2015, doi:10.1145/2733373.2806390"
@@ -80,6 +79,3 @@ def obtain(target: Path, seed: int, downloads: Path) -> None:
 
 
 SOURCE = Source(NAME, TITLE, LICENCE, CITATION, URL, index, validate, obtain)
-SOURCE_10 = Source(
-    NAME_10, TITLE_10, LICENCE_10, CITATION, URL, partial(index, ten=True), partial(validate, ten=True), obtain
-)

@@ -1,6 +1,6 @@
 """Synthesised clips to be heard in training beside a data set's own. They are in no figure.
 
-Of unrelated sounds, always: a network that has only ever heard its own classes takes everything for one of them.
+Of background sounds, always: a network that has only ever heard its own classes takes everything for one of them.
 
 Of the data set's classes, where the embedded set has all of them and is not the data set itself. A few hundred
 recordings do not teach a network what all drills have in common. Those that are synthesised from physics come from as
@@ -15,12 +15,13 @@ from pathlib import Path
 
 from earshot.clips.extract import build
 from earshot.core.files import STATE_DIR, atomic_directory
-from earshot.hearing.log_mel import FrontEndParams
-from earshot.model.scores import UNKNOWN
+from earshot.core.front_end import FrontEndParams
+from earshot.core.labels import BACKGROUND
 from earshot.sources import synthetic, urbansound8k
-from earshot.sources.synthetic.plan import CLASSES, UNRELATED
+from earshot.sources.synthetic.plan import BACKGROUND as FAMILIES
+from earshot.sources.synthetic.plan import CLASSES
 
-WORK = STATE_DIR / "auxiliary"
+WORK = STATE_DIR / "extra_clips"
 
 
 def make(
@@ -29,10 +30,10 @@ def make(
     seed: int,
     target: Path,
     every: int = 1,
-    unrelated: Callable[[int], int] | None = None,
+    background: Callable[[int], int] | None = None,
     work: Path = WORK,
 ) -> dict[str, int]:
-    """Write the directory `target`: the feature cache of unrelated sounds, labelled `UNKNOWN`, and of `labels`.
+    """Write the directory `target`: the feature cache of background sounds, labelled `BACKGROUND`, and of `labels`.
 
     Args:
         labels: names of classes; where the embedded set lacks one there are clips of none of them.
@@ -40,8 +41,8 @@ def make(
         seed: of the embedded set.
         target: replaced in one piece.
         every: one in so many of the recordings is synthesised.
-        unrelated: for a number of clips of `labels` synthesised, how many unrelated clips are enough: about so many are
-            made, in whole recordings spread over all families. None: all there are.
+        background: for a number of clips of `labels` synthesised, how many background clips are enough: about so many
+            are made, in whole recordings spread over all families. None: all there are.
         work: where the sounds lie meanwhile.
 
     Returns:
@@ -50,9 +51,9 @@ def make(
     if not set(labels) <= set(CLASSES):
         labels = ()
     recordings = [recording for recording in synthetic.draw(seed) if recording.label in labels]
-    others = synthetic.draw_unrelated(seed)
-    if unrelated is not None:
-        enough = unrelated(sum(len(recording.slices) for recording in recordings))
+    others = synthetic.draw_background(seed)
+    if background is not None:
+        enough = background(sum(len(recording.slices) for recording in recordings))
         others = others[:: max(1, sum(len(other.slices) for other in others) // max(1, enough))]
     recordings = [*recordings, *others][::every]
     shutil.rmtree(work, ignore_errors=True)  # of a killed run
@@ -60,14 +61,14 @@ def make(
     try:
         synthetic.prepare(work, seed, recordings=recordings)
         clips = urbansound8k.index(work).clips
-        clips["label"] = clips["label"].where(~clips["label"].isin(list(UNRELATED)), UNKNOWN)
+        clips["label"] = clips["label"].where(~clips["label"].isin(list(FAMILIES)), BACKGROUND)
         build(clips, work, front_end, target)
     finally:
         shutil.rmtree(work)
     return dict(sorted(Counter(clips["label"].tolist()).items()))
 
 
-def make_none(target: Path) -> None:
+def make_empty(target: Path) -> None:
     """Write the directory `target` without any clip."""
     with atomic_directory(target):
         pass

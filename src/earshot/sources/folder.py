@@ -15,8 +15,7 @@ import pandas as pd
 
 from earshot.clips.folds import fold_count, make_folds
 from earshot.clips.table import DatasetError, leaves_root, make_table
-from earshot.sources import esc50 as esc
-from earshot.sources import urbansound8k
+from earshot.sources import esc50, urbansound8k
 from earshot.sources.recordings import infer_recordings
 from earshot.sources.source import FilesOnDisk, Index, Source, match, numbers, read_metadata
 
@@ -33,8 +32,8 @@ def index(root: Path, seed: int = 0) -> Index:
     """Read the folder at `root`, infer recordings and make folds where nothing gives them; paths are relative to it."""
     if urbansound8k.locate(root) is not None:
         return urbansound8k.index(root)
-    if esc.locate(root) is not None:
-        return esc.index(root)
+    if esc50.locate(root) is not None:
+        return esc50.index(root)
     disk = FilesOnDisk(root)
     if (root / CLIPS).is_file():
         rows, missing, unlisted = match(_listed(root / CLIPS), disk)

@@ -10,25 +10,12 @@ from earshot.clips.config import DatasetParams
 from earshot.clips.paths import RAW_DIR, user_path
 from earshot.clips.table import DatasetError, write_clips
 from earshot.core.files import STATE_DIR, atomic_directory, write_json
-from earshot.sources import esc50 as esc
-from earshot.sources import folder, urbansound8k
+from earshot.sources.registry import find_source
 from earshot.sources.source import Index, Source, Verification
 
 CLIPS = "clips.csv"
 CARD = "source.json"
 NAMED = 50  # files named one by one in source.json; all of them are counted
-
-
-def find_source(name: str) -> Source:
-    """The source called `name` in ``dataset.name``."""
-    if name == "synthetic":
-        return _synthetic()
-    sources = {s.name: s for s in (urbansound8k.SOURCE, esc.SOURCE, esc.SOURCE_10, folder.SOURCE)}
-    try:
-        return sources[name]
-    except KeyError:
-        known = ", ".join(["synthetic", *sources])
-        raise DatasetError(f"dataset.name must be one of {known}, not {name!r}") from None
 
 
 def prepare(
@@ -161,22 +148,3 @@ def _card(source: Source, clips: pd.DataFrame, index: Index, verification: Verif
 def _some(names: tuple[str, ...] | list[str], count: int, most: int = 3) -> str:
     shown = ", ".join(names[:most])
     return f"{shown} and {count - most} more" if count > most else shown
-
-
-def _synthetic() -> Source:
-    """Imported when asked for: it brings a synthesiser that no other source needs."""
-    from earshot.sources import synthetic
-
-    def obtain(target: Path, seed: int, downloads: Path) -> None:
-        synthetic.prepare(target, seed)
-
-    return Source(
-        synthetic.NAME,
-        synthetic.TITLE,
-        synthetic.LICENCE,
-        synthetic.CITATION,
-        synthetic.URL,
-        urbansound8k.index,
-        None,
-        obtain,
-    )

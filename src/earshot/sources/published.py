@@ -25,7 +25,7 @@ class Published:
 
 def read_published(filename: str) -> dict[str, Published]:
     """Read a list beside this module: gzipped CSV of path (below the data set's root), digest and size (or empty)."""
-    packed = resources.files("earshot.datasets").joinpath(filename).read_bytes()
+    packed = resources.files("earshot.sources").joinpath(filename).read_bytes()
     rows = list(csv.reader(io.StringIO(gzip.decompress(packed).decode("utf-8"))))
     return {path: Published(digest, int(size) if size else None) for path, digest, size in rows[1:]}
 

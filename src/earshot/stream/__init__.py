@@ -1,1 +1,1 @@
-"""Audio in, ranked labels out, through onnxruntime alone (no torch)."""
+"""Samples of any length in, answers out: windows, events, and one answer for a whole sound."""

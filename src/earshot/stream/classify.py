@@ -22,10 +22,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from earshot.hearing.decode import DEFAULT_LIMITS, AudioLimits, Source, fit_length, stream_mono
+from earshot.core.labels import UNKNOWN
+from earshot.hearing.clip import clip_features
+from earshot.hearing.decode import DEFAULT_LIMITS, AudioLimits, Source, stream_mono
 from earshot.hearing.log_mel import LogMel
 from earshot.model.card import Card
-from earshot.model.scores import UNKNOWN
 from earshot.stream.windows import HOP_FRAMES, Window, WindowStream
 
 BATCH_WINDOWS = 8  # windows of a long sound given to the model at once: 10 MB of activations
@@ -190,10 +191,9 @@ class Summary:
 
 def _clip(samples: np.ndarray, log_mel: LogMel) -> Batch:
     params = log_mel.params
-    fitted = fit_length(samples, params.window_samples)
     return Batch(
-        log_mel.clip(fitted)[None],
-        np.abs(fitted).max(keepdims=True),
+        clip_features(samples, log_mel)[None],
+        np.abs(samples[: params.window_samples]).max(keepdims=True),
         windowed=False,
         duration_s=len(samples) / params.sample_rate_hz,
     )

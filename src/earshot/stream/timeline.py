@@ -41,7 +41,7 @@ class Locator(Protocol):
     def locates(self) -> bool: ...
 
     @property
-    def knows_none(self) -> bool: ...
+    def has_background(self) -> bool: ...
 
     def logits(self, features: np.ndarray) -> np.ndarray: ...
 
@@ -54,7 +54,8 @@ def timeline(
     """Events of `source`, in the order in which they end, while it is read.
 
     Raises:
-        AudioError: it cannot be read, as `earshot.hearing.decode.stream_mono`; after some events, where the damage lies deep.
+        AudioError: it cannot be read, as `earshot.hearing.decode.stream_mono`; after some events, where the damage lies
+            deep.
     """
     stream = Timeline(model, params)
     for block in stream_mono(source, model.log_mel.params.sample_rate_hz, limits):
@@ -84,7 +85,7 @@ class Timeline:
         self._waiting: list[Window] = []
         # Frames that a later window may still reach, from _first on: sum of logits, how many, and whether any sound.
         self._first = 0
-        outputs = len(model.classes) + (model.locates and model.knows_none)
+        outputs = len(model.classes) + (model.locates and model.has_background)
         self._sums = np.zeros((self._window_frames, outputs))
         self._counts = np.zeros(self._window_frames, np.int64)
         self._audible = np.zeros(self._window_frames, bool)

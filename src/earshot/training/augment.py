@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from earshot.hearing.log_mel import FrontEndParams
+from earshot.core.front_end import FrontEndParams
 from earshot.training.config import AugmentParams
 from earshot.training.models import band_statistics
 from earshot.training.torchaudio_compat import import_torchaudio

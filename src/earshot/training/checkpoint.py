@@ -9,8 +9,8 @@ import torch
 
 from earshot.core.errors import EarshotError
 from earshot.core.files import atomic_file
+from earshot.core.front_end import FrontEndParams
 from earshot.core.params import ParamsError, as_dict
-from earshot.hearing.log_mel import FrontEndParams
 from earshot.training.models import Compact, Tutorial
 
 
@@ -36,7 +36,7 @@ class Checkpoint:
 
 
 def make_model(
-    architecture: str, classes: int, front_end: FrontEndParams, dropout: float = 0.0, knows_none: bool = False
+    architecture: str, classes: int, front_end: FrontEndParams, dropout: float = 0.0, has_background: bool = False
 ) -> Compact | Tutorial:
     """A fresh network with weights from torch's global generator; only `compact` can know none of the classes.
 
@@ -50,7 +50,7 @@ def make_model(
         )
     if architecture == "tutorial":
         return Tutorial(classes, front_end.n_mels, front_end.window_frames, dropout)
-    return Compact(classes, front_end.n_mels, dropout, knows_none)
+    return Compact(classes, front_end.n_mels, dropout, has_background)
 
 
 def save(checkpoint: Checkpoint, path: str | Path) -> None:
@@ -79,7 +79,9 @@ def load(path: str | Path) -> Checkpoint:
         classes = tuple(document["classes"])
         front_end = FrontEndParams(**document["front_end"])
         weights = document["weights"]
-        model = make_model(document["architecture"], len(classes), front_end, knows_none="none.weight" in weights)
+        model = make_model(
+            document["architecture"], len(classes), front_end, has_background="background.weight" in weights
+        )
         model.load_state_dict(weights)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} not found: run `dvc repro train` first") from error

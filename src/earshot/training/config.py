@@ -3,17 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from earshot.clips.extra import Use
 from earshot.core.params import ParamsError
 
 FEWEST_STEPS = 600  # of the compact network's training, however few clips there are
-
-
-def most_unrelated(clips: int) -> int:
-    """How many clips of unrelated sounds are heard, at most, beside so many of the classes, synthesised ones included.
-
-    More would outnumber a small set.
-    """
-    return round(clips / 4)
 
 
 @dataclass(frozen=True)
@@ -78,7 +71,7 @@ class TrainParams:
         dropout: before the last layer; compact 0.2, tutorial 0.3.
         weight_decay: AdamW's; compact 1e-2, tutorial none.
         device: `auto` takes cuda, then mps, then cpu.
-        auxiliary: `auto` trains compact on synthesised clips beside the data set's own: on unrelated sounds, and on
+        extra_clips: `auto` trains compact on synthesised clips beside the data set's own: on background sounds, and on
             its classes where it is a real one and the embedded set has all of them; `never` does not.
         augment: changes made to training clips; only compact uses them.
     """
@@ -91,7 +84,7 @@ class TrainParams:
     dropout: float | None = None
     weight_decay: float | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    auxiliary: Literal["auto", "never"] = "auto"
+    extra_clips: Use = "auto"
     augment: AugmentParams = AugmentParams()
 
     def __post_init__(self) -> None:
@@ -105,9 +98,9 @@ class TrainParams:
                 raise ParamsError(f"train.{name} must be at least 0 and below 1, not {value}")
 
     @property
-    def hears_auxiliary(self) -> bool:
+    def hears_extra_clips(self) -> bool:
         """Whether synthesised clips are to be trained on beside those of the data set."""
-        return self.auxiliary == "auto" and self.model == "compact"
+        return self.extra_clips == "auto" and self.model == "compact"
 
     def resolved(self, clips: int) -> "Recipe":
         """Fill what is null from the network's own recipe for so many training clips."""

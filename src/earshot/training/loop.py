@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from earshot.clips.extra import most_background
 from earshot.core.errors import EarshotError
 from earshot.core.files import atomic_file
+from earshot.core.front_end import FrontEndParams
 from earshot.core.progress import progress as progress_bar
-from earshot.hearing.log_mel import FrontEndParams
 from earshot.training import augment, parallel
 from earshot.training.checkpoint import Checkpoint, make_model
-from earshot.training.config import Recipe, TrainParams, most_unrelated
+from earshot.training.config import Recipe, TrainParams
 from earshot.training.models import Compact, Tutorial
 from earshot.training.predict import predict_logits
 
@@ -47,16 +48,16 @@ class Clips:
     labels: np.ndarray
 
     def beside(self, others: "Clips", classes: int) -> "Clips":
-        """These clips, then the others, but of those of none of the `classes` at most `most_unrelated`.
+        """These clips, then the others, but of those of none of the `classes` at most `most_background`.
 
         Those kept are spread evenly over all there are.
         """
-        unrelated = np.flatnonzero(others.labels == classes)
+        background = np.flatnonzero(others.labels == classes)
         of_classes = np.flatnonzero(others.labels < classes)
-        most = most_unrelated(len(self.labels) + len(of_classes))
-        if len(unrelated) > most:
-            unrelated = unrelated[np.arange(most) * len(unrelated) // max(most, 1)]
-        kept = np.sort(np.concatenate([of_classes, unrelated]))
+        most = most_background(len(self.labels) + len(of_classes))
+        if len(background) > most:
+            background = background[np.arange(most) * len(background) // max(most, 1)]
+        kept = np.sort(np.concatenate([of_classes, background]))
         return Clips(
             np.concatenate([self.features, others.features[kept]]), np.concatenate([self.labels, others.labels[kept]])
         )
@@ -98,8 +99,8 @@ def fit(
     device = _device(params.device)
     recipe = params.resolved(len(train.labels))
     torch.manual_seed(seed)
-    knows_none = bool((train.labels == len(classes)).any())
-    model = make_model(params.model, len(classes), front_end, recipe.dropout, knows_none)
+    has_background = bool((train.labels == len(classes)).any())
+    model = make_model(params.model, len(classes), front_end, recipe.dropout, has_background)
     features = torch.from_numpy(np.ascontiguousarray(train.features))
     model.normalise.fit(features)
     model = model.to(device)
@@ -169,7 +170,7 @@ def fit(
         if parallel.is_first():
             _save_state(state_path, model, optimizer, scheduler, history, best)
 
-    final = make_model(params.model, len(classes), front_end, knows_none=knows_none)
+    final = make_model(params.model, len(classes), front_end, has_background=has_background)
     final.load_state_dict(best["weights"])
     return Trained(Checkpoint(final.eval(), params.model, classes, front_end), int(best["epoch"]), history)
 

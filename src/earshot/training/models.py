@@ -70,16 +70,16 @@ class Compact(nn.Module):
     convolutions in multiples of 16 channels and average pools quantise to INT8 without loss; depthwise convolutions
     and squeeze-and-excitation do not.
 
-    With `knows_none` it has one logit more, for none of the classes, which a softmax over all of them weighs against
-    the others (`none_logits`). It is apart from `logits`, which say which class it is if it is one: in their mean over
-    time a frame counts for as much as it holds a class, so that a short sound is not voted down by the silence or the
-    traffic around it. It is trained through the plain mean (`mean_logits`), where a frame that holds nothing is an
-    example of what holds nothing.
+    With `has_background` it has one logit more, of the background class, which a softmax over all of them weighs
+    against the others (`background_logits`). It is apart from `logits`, which say which class it is if it is one: in
+    their mean over time a frame counts for as much as it holds a class, so that the silence or the traffic around a
+    short sound does not outweigh it. It is trained through the plain mean (`mean_logits`), where a frame that holds
+    nothing is an example of what holds nothing.
     """
 
     frame_stride = 8  # input frames for each vector of frame_logits
 
-    def __init__(self, classes: int, n_mels: int, dropout: float, knows_none: bool = False) -> None:
+    def __init__(self, classes: int, n_mels: int, dropout: float, has_background: bool = False) -> None:
         super().__init__()
         self.normalise = Normalise(n_mels)
         self.relax = RelaxedInstanceNorm()
@@ -88,7 +88,7 @@ class Compact(nn.Module):
         self.blocks = nn.Sequential(Residual(16, 32, "between"), Residual(32, 64, "after"), Residual(64, 128, "none"))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(128, classes)
-        self.none = nn.Linear(128, 1) if knows_none else None
+        self.background = nn.Linear(128, 1) if has_background else None
 
     def forward(self, decibels: Tensor) -> Tensor:
         """Logits, shape (batch, classes)."""
@@ -100,41 +100,41 @@ class Compact(nn.Module):
 
     def logits(self, embedding: Tensor) -> Tensor:
         """Logits (batch, classes): the mean of `frame_logits` over time, each with the probability that its frame holds
-        one of the classes for its weight. Without `knows_none` all weights are equal.
+        one of the classes for its weight. Without `has_background` all weights are equal.
 
         Such a weight is a kind of attention (McFee et al., "Adaptive Pooling Operators for Weakly Labeled Sound Event
         Detection", IEEE/ACM TASLP 2018, compare others), but it has nothing to be learnt: "none" was learnt already.
         """
-        if self.none is None:
+        if self.background is None:
             return self.mean_logits(embedding)
         over_time = self.frame_logits(embedding)
-        everything = torch.cat([over_time, self.frame_none_logits(embedding)], dim=1)
+        everything = torch.cat([over_time, self.frame_background_logits(embedding)], dim=1)
         weights = 1 + _LEAST_WEIGHT - everything.softmax(dim=1)[:, -1:].transpose(1, 2)
         # One product for sum and weight: onnxruntime then gives a clip the same bits alone and in any batch.
         sums = torch.cat([over_time, torch.ones_like(over_time[:, :1])], dim=1) @ weights
         return (sums[:, :-1] / sums[:, -1:]).squeeze(2)
 
     def mean_logits(self, embedding: Tensor) -> Tensor:
-        """The plain mean over time, (batch, classes), and with `knows_none` that of none of them beside it.
+        """The plain mean over time, (batch, classes), and with `has_background` that of none of them beside it.
 
         The mean is taken before the product, which is linear: the same value, and over 128 rows a clip onnxruntime
         gives a clip the same bits alone and in any batch.
         """
         logits = self.frame_logits(embedding.mean(dim=2, keepdim=True)).squeeze(2)
-        return logits if self.none is None else torch.cat([logits, self.none_logits(embedding)], dim=1)
+        return logits if self.background is None else torch.cat([logits, self.background_logits(embedding)], dim=1)
 
     def frame_logits(self, embedding: Tensor) -> Tensor:
         """Logits over time, shape (batch, classes, frames // 8)."""
         return _over_time(self.head, embedding)
 
-    def none_logits(self, embedding: Tensor) -> Tensor:
+    def background_logits(self, embedding: Tensor) -> Tensor:
         """The logit of none of the classes, shape (batch, 1): the plain mean over time."""
-        return self.frame_none_logits(embedding.mean(dim=2, keepdim=True)).squeeze(2)
+        return self.frame_background_logits(embedding.mean(dim=2, keepdim=True)).squeeze(2)
 
-    def frame_none_logits(self, embedding: Tensor) -> Tensor:
+    def frame_background_logits(self, embedding: Tensor) -> Tensor:
         """The same over time, shape (batch, 1, frames // 8): as `frame_logits`."""
-        assert self.none is not None
-        return _over_time(self.none, embedding)
+        assert self.background is not None
+        return _over_time(self.background, embedding)
 
 
 class Tutorial(nn.Module):

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def exclusive(name: str) -> Iterator[None]:
-    """`earshot.core.files.exclusive` for all processes together: the first one takes the lock, the others wait until it has.
+    """`earshot.core.files.exclusive` for all processes: the first one takes the lock, the others wait for that.
 
     They belong together until the end of the block; the functions below divide the work among them.
     """

@@ -5,10 +5,10 @@ from typing import Any
 from earshot.training.loop import Trained
 
 
-def summarise(result: Trained, dataset: str, split: dict[str, Any], auxiliary_clips: dict[str, int]) -> dict[str, Any]:
+def summarise(result: Trained, dataset: str, split: dict[str, Any], extra_clips: dict[str, int]) -> dict[str, Any]:
     """Figures of the chosen epoch, and the size of what was trained. Losses are in nats.
 
-    `auxiliary_clips` as `earshot.training.validated.Fitted`.
+    `extra_clips` as `earshot.training.validated.Fitted`.
     """
     best = result.history[result.best_epoch - 1]
     return {
@@ -17,8 +17,8 @@ def summarise(result: Trained, dataset: str, split: dict[str, Any], auxiliary_cl
         "split": split["strategy"],
         "parameters": sum(weights.numel() for weights in result.checkpoint.model.parameters()),
         "train_clips": split["train"]["clips"],
-        "auxiliary_clips": auxiliary_clips["classes"],
-        "unrelated_clips": auxiliary_clips["unrelated"],
+        "extra_clips": extra_clips["classes"],
+        "background_clips": extra_clips["background"],
         "val_clips": split["val"]["clips"],
         "epochs": len(result.history),
         "best_epoch": result.best_epoch,

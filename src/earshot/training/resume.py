@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from earshot.core.files import STATE_DIR, sha256
-from earshot.core.hashes import hash_code, hash_json
-from earshot.hearing.log_mel import FrontEndParams
+from earshot.core.front_end import FrontEndParams
+from earshot.core.hashes import hash_json
 from earshot.training import parallel
 from earshot.training.config import TrainParams
 
@@ -23,12 +23,14 @@ def state_path(
     split: dict[str, object],
     params: TrainParams,
     seed: int,
+    code: dict[str, str],
     name: str = "state",
     state_dir: str | Path = STATE_DIR,
 ) -> Path:
     """The file `name` for the state of exactly this run: these inputs, parameters, code, torch, threads and processes.
 
-    Inputs are the files of the feature caches `features_dirs`. The directories of all but the latest `KEEP_RUNS` runs
+    Inputs are the files of the feature caches `features_dirs`; `code` is what `earshot.core.hashes.hash_code` gives for
+    the stage that trains. The directories of all but the latest `KEEP_RUNS` runs
     are deleted.
     """
     key = hash_json(
@@ -38,7 +40,7 @@ def state_path(
             "split": split,
             "train": asdict(params),
             "seed": seed,
-            "code": hash_code(("train",)),
+            "code": code,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "processes": parallel.size(),

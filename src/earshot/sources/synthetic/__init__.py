@@ -1,6 +1,6 @@
 """The embedded data set: UrbanSound8K's ten classes, synthesised from their physics in UrbanSound8K's layout.
 
-`plan` draws the recordings, `machines`, `signalling`, `voices` and `music` make the sound, `unrelated` what is none of
+`plan` draws the recordings, `machines`, `signalling`, `voices` and `music` make the sound, `background` what is none of
 the classes, `scene` puts it into a place before a microphone, `formats` writes it. Nothing is downloaded and nothing is
 sampled from real recordings.
 """
@@ -15,8 +15,10 @@ import soxr
 from earshot.core.files import write_csv
 from earshot.core.progress import progress
 from earshot.core.workers import process_pool
+from earshot.sources import urbansound8k
+from earshot.sources.source import Source
 from earshot.sources.synthetic import formats, plan, signals
-from earshot.sources.synthetic.plan import Recording, draw, draw_unrelated
+from earshot.sources.synthetic.plan import Recording, draw, draw_background
 from earshot.sources.synthetic.scene import render
 
 NAME = "synthetic"
@@ -26,7 +28,7 @@ CITATION = "Synthesised by earshot.sources.synthetic in the layout of UrbanSound
 URL = ""
 COLUMNS = ["slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class"]
 
-__all__ = ["CITATION", "LICENCE", "NAME", "TITLE", "URL", "draw", "draw_unrelated", "prepare"]
+__all__ = ["NAME", "SOURCE", "draw", "draw_background", "prepare"]
 _STREAM = 2  # see plan._STREAM
 
 
@@ -40,7 +42,7 @@ def prepare(
     Args:
         root: an existing directory; the caller makes it atomic.
         seed: non-negative.
-        recordings: to write instead of all of `draw(seed)`: a part of them, of `draw_unrelated(seed)`, or of both.
+        recordings: to write instead of all of `draw(seed)`: a part of them, of `draw_background(seed)`, or of both.
         workers: processes; one for each processor by default.
     """
     recordings = draw(seed) if recordings is None else recordings
@@ -87,3 +89,10 @@ def _write_recording(root: Path, seed: int, recording: Recording) -> None:
     for number, piece in enumerate(recording.slices):
         first = round(piece.start_s * form.rate_hz)
         formats.write(folder / recording.file_name(number), sound[first : first + piece.frames], form)
+
+
+def _obtain(target: Path, seed: int, downloads: Path) -> None:
+    prepare(target, seed)
+
+
+SOURCE = Source(NAME, TITLE, LICENCE, CITATION, URL, urbansound8k.index, None, _obtain)

@@ -44,8 +44,8 @@ CLASSES: dict[str, ClassPlan] = {
     "siren": ClassPlan(4, 150, 0.99, 0.9, 0.2, 0.5),
     "street_music": ClassPlan(4, 150, 0.99, 0.9, 0.2, 0.28),
 }
-# What is none of them (`unrelated`): families of sounds, most of all nothing. In no data set, and trained on alone.
-UNRELATED: dict[str, ClassPlan] = {
+# What is none of them (`background`): families of sounds, most of all nothing. In no data set, and trained on alone.
+BACKGROUND: dict[str, ClassPlan] = {
     "nothing": ClassPlan(4, 120, 0.8, 0.4, 0.6, 0.5),
     "steady_noise": ClassPlan(2, 60, 0.8, 0.4, 0.6, 0.5),
 } | {
@@ -94,8 +94,8 @@ RATES_HZ = {
 }
 CHANNELS = {1: 0.7, 2: 0.3}
 # Generators are seeded [seed, 1] here, or [seed, 3], and [seed, 2, index] for sound; a trailing 0 would not tell apart.
-_STREAM, _UNRELATED_STREAM = 1, 3
-_UNRELATED_INDEX = 10_000  # the first, above those of all classes
+_STREAM, _BACKGROUND_STREAM = 1, 3
+_BACKGROUND_INDEX = 10_000  # the first, above those of all classes
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class Recording:
 
     @property
     def class_id(self) -> int:
-        """Number of the class: its place in the alphabet, as in UrbanSound8K; unrelated sounds follow."""
-        return [*CLASSES, *UNRELATED].index(self.label)
+        """Number of the class: its place in the alphabet, as in UrbanSound8K; background sounds follow."""
+        return [*CLASSES, *BACKGROUND].index(self.label)
 
     def file_name(self, number: int) -> str:
         """Name of slice `number`: <fsID>-<classID>-<occurrence>-<slice>."""
@@ -137,10 +137,10 @@ def draw(seed: int) -> list[Recording]:
     return _draw(np.random.default_rng([seed, _STREAM]), CLASSES, np.arange(10_000, 250_000), first_index=0)
 
 
-def draw_unrelated(seed: int) -> list[Recording]:
+def draw_background(seed: int) -> list[Recording]:
     """Recordings of what is none of the classes, by family and fold."""
-    rng = np.random.default_rng([seed, _UNRELATED_STREAM])
-    return _draw(rng, UNRELATED, np.arange(250_000, 500_000), _UNRELATED_INDEX)
+    rng = np.random.default_rng([seed, _BACKGROUND_STREAM])
+    return _draw(rng, BACKGROUND, np.arange(250_000, 500_000), _BACKGROUND_INDEX)
 
 
 def _draw(

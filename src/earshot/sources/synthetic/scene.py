@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
+from earshot.sources.synthetic.background import BACKGROUND
 from earshot.sources.synthetic.machines import air_conditioner, drilling, engine_idling, jackhammer
 from earshot.sources.synthetic.music import street_music
 from earshot.sources.synthetic.signalling import car_horn, gun_shot, siren
@@ -25,7 +26,6 @@ from earshot.sources.synthetic.signals import (
     unit_rms,
     wander,
 )
-from earshot.sources.synthetic.unrelated import UNRELATED
 from earshot.sources.synthetic.voices import children_playing, dog_bark
 
 Source = Callable[[np.random.Generator, int, Windows], Signal]
@@ -51,18 +51,18 @@ def render(
 ) -> Signal:
     """One recording of `label`: (samples, channels) at 44.1 kHz, within [-1, 1].
 
-    No class is heard beside an unrelated sound.
+    No class is heard beside a background sound.
 
     Args:
         rng: the recording's own generator.
-        label: one of SOURCES, or of the unrelated sounds.
+        label: one of SOURCES, or of the background sounds.
         salience: 1, heard in the foreground; 2, in the background.
         channels: 1 or 2.
         duration_s: length of the recording.
         windows: slices that will be cut from it; a sound that comes and goes is heard in each.
     """
     samples = int(np.ceil(duration_s * RATE_HZ))
-    dry = _at_level((SOURCES | UNRELATED)[label](rng, samples, windows))
+    dry = _at_level((SOURCES | BACKGROUND)[label](rng, samples, windows))
     if label in SOURCES and rng.uniform() < BYSTANDER_CHANCE:
         other = str(rng.choice([name for name in SOURCES if name != label]))
         dry_other = _at_level(SOURCES[other](rng, samples, [])) * 10 ** (-rng.uniform(16, 30) / 20)

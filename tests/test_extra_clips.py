@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from earshot.clips.extra import open_auxiliary
+from earshot.clips.extra import open_extra_clips
 from earshot.clips.parts import Parts
 from earshot.core.errors import EarshotError
+from earshot.core.front_end import FrontEndParams
+from earshot.core.labels import UNKNOWN
 from earshot.core.params import build
-from earshot.hearing.log_mel import FrontEndParams
-from earshot.model.scores import UNKNOWN
-from earshot.sources.extra_clips import make, make_none
+from earshot.sources.extra_clips import make, make_empty
 from earshot.training.config import TrainParams
 from earshot.training.predict import predict_logits
 from earshot.training.validated import fit_parts
@@ -22,28 +22,28 @@ CLASSES = ("gun_shot", "siren")
 
 
 def test_the_tutorial_network_hears_no_others():
-    assert TrainParams().hears_auxiliary
-    assert not TrainParams(model="tutorial").hears_auxiliary
-    assert not TrainParams(auxiliary="never").hears_auxiliary
-    with pytest.raises(EarshotError, match="auxiliary"):
-        build(TrainParams, {"auxiliary": "sometimes"}, "params.yaml: train")
+    assert TrainParams().hears_extra_clips
+    assert not TrainParams(model="tutorial").hears_extra_clips
+    assert not TrainParams(extra_clips="never").hears_extra_clips
+    with pytest.raises(EarshotError, match="extra_clips"):
+        build(TrainParams, {"extra_clips": "sometimes"}, "params.yaml: train")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    root = tmp_path_factory.mktemp("auxiliary")
+    root = tmp_path_factory.mktemp("extra_clips")
     counts = make(CLASSES, FRONT_END, 7, root / "made", every=8, work=root / "work")
     return root, counts
 
 
-def test_the_classes_that_are_asked_for_and_unrelated_sounds_are_synthesised(made):
+def test_the_classes_that_are_asked_for_and_background_sounds_are_synthesised(made):
     root, counts = made
-    found = open_auxiliary(CLASSES, root / "made")
+    found = open_extra_clips(CLASSES, root / "made")
     assert found is not None
     features, labels = found
     assert set(counts) == {*CLASSES, UNKNOWN}
     assert min(counts.values()) > 5
-    # Unrelated sounds have the number after the last class's.
+    # Background sounds have the number after the last class's.
     named = [(*CLASSES, UNKNOWN)[label] for label in labels]
     assert Counter(named) == counts
     assert named == pd.read_csv(root / "made/index.csv")["label"].tolist()
@@ -64,34 +64,34 @@ def test_the_seed_decides_every_byte(made):
 
 
 @pytest.mark.parametrize("labels", [{"siren", "whistle"}, set()], ids=["one is not shared", "no class"])
-def test_where_a_class_is_not_shared_there_are_unrelated_sounds_alone(labels, tmp_path):
+def test_where_a_class_is_not_shared_there_are_background_sounds_alone(labels, tmp_path):
     assert set(make(labels, FRONT_END, 7, tmp_path / "made", every=16, work=tmp_path / "work")) == {UNKNOWN}
-    found = open_auxiliary(("siren", "whistle"), tmp_path / "made")
+    found = open_extra_clips(("siren", "whistle"), tmp_path / "made")
     assert found is not None
     assert set(found[1].tolist()) == {2}
 
 
-def test_about_as_many_unrelated_sounds_are_made_as_are_enough(tmp_path):
+def test_about_as_many_background_sounds_are_made_as_are_enough(tmp_path):
     asked = []
 
     def enough(clips_of_classes: int) -> int:
         asked.append(clips_of_classes)
         return 40
 
-    counts = make({"gun_shot"}, FRONT_END, 7, tmp_path / "made", unrelated=enough, work=tmp_path / "work")
+    counts = make({"gun_shot"}, FRONT_END, 7, tmp_path / "made", background=enough, work=tmp_path / "work")
     assert asked == [counts["gun_shot"]] == [60]
     assert 20 < counts[UNKNOWN] < 80
 
 
 def test_where_none_are_wanted_there_is_nothing(tmp_path):
-    make_none(tmp_path / "none")
+    make_empty(tmp_path / "none")
     assert list((tmp_path / "none").iterdir()) == []
-    assert open_auxiliary(("siren", "whistle"), tmp_path / "none") is None
+    assert open_extra_clips(("siren", "whistle"), tmp_path / "none") is None
 
 
 def test_a_stage_that_did_not_run_is_not_taken_for_nothing(tmp_path):
-    with pytest.raises(EarshotError, match="run `dvc repro auxiliary`"):
-        open_auxiliary(("siren", "whistle"), tmp_path / "auxiliary")
+    with pytest.raises(EarshotError, match="run `dvc repro extra_clips`"):
+        open_extra_clips(("siren", "whistle"), tmp_path / "extra_clips")
 
 
 @pytest.mark.parametrize("inner", [None, np.array([1, 1, 2, 2, 3, 3, 4, 4] * 2)])
@@ -121,10 +121,10 @@ def test_every_network_is_trained_on_them_and_judged_by_its_own_clips(inner, tmp
     def accuracy(named: np.ndarray) -> list[float]:
         states = tmp_path / f"first is {named[0]}"
         states.mkdir()
-        auxiliary = (clips(others, 25), named)
-        fitted = fit_parts(divided, FRONT_END, params, 1, lambda run: states / f"{run}.pt", False, auxiliary)
-        assert fitted.auxiliary_clips == {"classes": 64, "unrelated": 0}
-        networks = [fitted.trained.checkpoint, *fitted.judges]
+        extra_clips = (clips(others, 25), named)
+        fitted = fit_parts(divided, FRONT_END, params, 1, lambda run: states / f"{run}.pt", False, extra_clips)
+        assert fitted.extra_clips == {"classes": 64, "background": 0}
+        networks = [fitted.trained.checkpoint, *fitted.out_of_fold]
         assert len(networks) == (1 if inner is None else 5)
         answers = [predict_logits(one.model, divided.part("test").features).argmax(axis=1) for one in networks]
         return [float((answer == test).mean()) for answer in answers]

@@ -246,7 +246,7 @@ def thunder(rng: np.random.Generator, samples: int, windows: Windows) -> Signal:
     return high_pass(out, 20)
 
 
-UNRELATED: dict[str, Callable[[np.random.Generator, int, Windows], Signal]] = {
+BACKGROUND: dict[str, Callable[[np.random.Generator, int, Windows], Signal]] = {
     "nothing": nothing,
     "steady_noise": steady_noise,
     "tones": tones,

@@ -119,7 +119,7 @@ def hear(model: Model, features: np.ndarray, recordings: np.ndarray) -> Heard:
 def far_sounds(log_mel: LogMel, seed: int) -> dict[str, np.ndarray]:
     """Features of generated windows of nothing in particular, `FAR_WINDOWS` of each family of `FAR`.
 
-    At -60 to -20 dB of full scale. Training's unrelated sounds come from other generators.
+    At -60 to -20 dB of full scale. Training's background sounds come from other generators.
     """
     params = log_mel.params
     made = {}
@@ -181,7 +181,7 @@ def side(rows: list[dict[str, Any]], pairs: Sequence[tuple[Heard, Heard]]) -> di
 def figures(
     known: Heard, labels: np.ndarray, near: Heard, near_labels: np.ndarray, far: dict[str, Heard], line: float
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The content of ``metrics/unknown.json`` (but for `dataset`), and the rows of ``metrics/unknown.csv``.
+    """The content of ``metrics/open_set.json`` (but for `dataset`), and the rows of ``metrics/open_set.csv``.
 
     Args:
         known: of the test clips.

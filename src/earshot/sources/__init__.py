@@ -1,0 +1,1 @@
+"""Sources of labelled recordings: one module each, and one table of clips out of each."""

@@ -1,0 +1,31 @@
+"""Stage: synthesised clips to train on beside the data set's own: background sounds, and its classes where it can."""
+
+from earshot.clips.config import DatasetParams
+from earshot.clips.extra import EXTRA_CLIPS, are_wanted, most_background
+from earshot.clips.split import SplitParams, learnt
+from earshot.clips.table import read_clips
+from earshot.core import params, stage
+from earshot.core.files import exclusive
+from earshot.core.front_end import FrontEndParams
+from earshot.sources import synthetic
+from earshot.sources.extra_clips import make, make_empty
+
+
+def main() -> None:
+    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).name
+    front_end = params.load("audio", FrontEndParams)
+    wanted = are_wanted(params.mapping("train").get("extra_clips", "auto"))
+    clips = read_clips("data/audited/clips.csv")
+    classes = set(clips["label"][learnt(clips, params.load("split", SplitParams).unknown_classes)])
+    with exclusive("extra_clips"):
+        if not wanted:
+            return make_empty(EXTRA_CLIPS)
+        shared = set() if dataset == synthetic.NAME else classes
+        made = make(
+            shared, front_end, seed, EXTRA_CLIPS, background=lambda others: most_background(len(clips) + others)
+        )
+    print(f"{sum(made.values())} synthesised clips to train on beside those of {dataset}: {made}")
+
+
+if __name__ == "__main__":
+    stage.run(main)
