@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # BentoML reports its usage unless this is the word "true" before it starts.
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help repro test check format serve bento bento-check soak clean
+.PHONY: help repro test test-full check format serve bento bento-check soak clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ endif
 
 test: $(VENV)/.installed  ## environment, then the tests
 	python -m pytest
+
+test-full: $(VENV)/.installed  ## the same with the large cases
+	python -m pytest -m ''
 
 check: $(VENV)/.installed  ## lint, format and types
 	ruff check .

@@ -225,7 +225,7 @@ def test_clips_of_no_class_are_learnt_as_that_and_are_none_of_validation():
     params = TrainParams(epochs=24, batch_size=16, device="cpu", augment=AugmentParams(masks=0))
     trained = fit(heard.beside(others, len(CLASSES)), held, CLASSES, FRONT_END, params, 1, progress=False)
     model = trained.checkpoint.model
-    assert model.none is not None
+    assert model.background is not None
     logits = predict_logits(model, held.features)
     assert logits.shape == (48, len(CLASSES))
     best = trained.history[trained.best_epoch - 1]
@@ -237,7 +237,7 @@ def test_clips_of_no_class_are_learnt_as_that_and_are_none_of_validation():
         return everything.softmax(dim=1)[:, -1].numpy()
 
     assert of_none(others.features).min() > 0.5 > of_none(held.features).mean()
-    assert train(COMPACT).checkpoint.model.none is None
+    assert train(COMPACT).checkpoint.model.background is None
 
 
 def test_background_clips_never_outnumber_a_small_set():

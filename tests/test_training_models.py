@@ -127,7 +127,7 @@ def test_a_frame_counts_for_as_much_as_it_holds_a_class():
 
 def test_where_no_frame_holds_a_class_all_count_alike():
     model = make_model("compact", CLASSES, FRONT_END, has_background=True).eval()
-    nn.init.constant_(model.none.bias, 200.0)
+    nn.init.constant_(model.background.bias, 200.0)
     embedding = torch.randn(2, 128, 21)
     with torch.inference_mode():
         torch.testing.assert_close(model.logits(embedding), model.mean_logits(embedding)[:, :-1], rtol=0, atol=1e-5)
@@ -146,7 +146,7 @@ def test_none_of_the_classes_is_one_more_logit_and_changes_no_other():
         of_none, over_time = model.background_logits(embedding), model.frame_background_logits(embedding)
         assert (of_none.shape, over_time.shape) == ((4, 1), (4, 1, FRAMES // 8))
         torch.testing.assert_close(of_none, over_time.mean(dim=2), rtol=0, atol=1e-5)
-        expected = nn.functional.conv1d(embedding, model.none.weight[:, :, None], model.none.bias)
+        expected = nn.functional.conv1d(embedding, model.background.weight[:, :, None], model.background.bias)
         torch.testing.assert_close(over_time, expected, rtol=0, atol=1e-5)
 
 

@@ -216,7 +216,7 @@ def _step_loss(
 
         return tutorial_loss
 
-    outputs = classes if model.none is None else classes + 1
+    outputs = classes if model.background is None else classes + 1
     augmentation = augment.Augmentation(params.augment, front_end, outputs, Compact.frame_stride)
 
     def compact_loss(decibels: Tensor, labels: Tensor, done: float) -> Tensor:
