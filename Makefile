@@ -6,14 +6,14 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # BentoML reports its usage unless this is the word "true" before it starts.
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help repro test test-full check format serve bento bento-check soak clean
+.PHONY: help repro test test-full check format tables docs docs-serve serve bento bento-check soak clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[train,dev]'
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[train,dev,docs]'
 	touch $@
 
 repro: $(VENV)/.installed  ## environment, then the pipeline; DATASET=urbansound8k [DATASET_PATH=dir] for other data
@@ -34,6 +34,15 @@ check: $(VENV)/.installed  ## lint, format and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+tables: $(VENV)/.installed  ## write every figure of README, docs and benchmarks from the file that holds it
+	python tools/tables.py
+
+docs: $(VENV)/.installed  ## the documentation as a site, in site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
+docs-serve: $(VENV)/.installed  ## the site at http://localhost:8000, rebuilt at every change
+	NO_MKDOCS_2_WARNING=1 mkdocs serve
 
 serve: $(VENV)/.installed  ## the service on port 3000, with the released model
 	bentoml serve .
