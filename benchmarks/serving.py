@@ -4,14 +4,12 @@ import argparse
 import contextlib
 import http.client
 import os
-import platform
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -176,20 +174,6 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
         required=default is None,
         help=f"ONNX file that answers (default: {default.relative_to(ROOT) if default else 'none was made yet'})",
     )
-
-
-def machine(*packages: str) -> dict[str, object]:
-    """What figures were measured on; the load is what the machine did before."""
-    cpu = platform.machine()
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    return {
-        "cpu": f"{os.cpu_count()} cores, {cpu}",
-        "load_before": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-    }
 
 
 def _free_port() -> int:

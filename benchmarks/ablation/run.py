@@ -23,15 +23,17 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import record
 import trainings
 from earshot.clips.extra import open_extra_clips
-from earshot.core.files import write_json
 from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
 from earshot.model.scores import softmax
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
 from earshot.training.models import RelaxedInstanceNorm
 from earshot.training.predict import predict_logits
+
+RESTS_ON = (*record.TRAINING, "benchmarks/ablation", "benchmarks/trainings.py")
 
 WORK = trainings.kept("ablation")
 INNER_FOLDS = 4
@@ -80,6 +82,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="processes, of a thread each (default: one a core)")
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
+    machine = record.machine("torch", "onnxruntime")
     cache = trainings.features(arguments.data, WORK / "features")
     trainings.extra_clips(cache)
     names = list(dict.fromkeys([RECIPE, *arguments.only]))
@@ -101,7 +104,7 @@ def main() -> None:
     )
     rows = _compare({name: [paths(name, seed) for seed in arguments.seeds] for name in names})
     results = {"test_folds": arguments.folds, "seeds": arguments.seeds, "epochs": epochs, "settings": rows}
-    write_json(arguments.json, results)
+    record.write(arguments.json, results, RESTS_ON, machine)
     print(json.dumps(results, indent=2))
 
 

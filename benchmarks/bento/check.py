@@ -24,13 +24,17 @@ from typing import Any
 
 import httpx
 
-from earshot.core.files import sha256, write_json
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import record
+from earshot.core.files import sha256
 from earshot.model.session import Model
 from earshot.stream.classify import classify
 from earshot.stream.timeline import timeline
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+RESTS_ON = (*record.SERVICE, "bentofile.yaml", "benchmarks/bento")
 COPIED = ("src", "bentofile.yaml", "params.yaml", "pyproject.toml", "README.md")
 UNWANTED = ("torch", "torchaudio", "pandas", "scikit-learn", "scipy", "dvc", "matplotlib", "onnx", "earshot")
 
@@ -43,9 +47,10 @@ def main() -> None:
     parser.add_argument("--constraints", type=Path, default=ROOT / "constraints.txt")
     parser.add_argument("--python", default=sys.executable, help="for the empty environment")
     arguments = parser.parse_args()
+    machine = record.machine("bentoml")
     with tempfile.TemporaryDirectory(prefix="bento-check-") as directory:
         result = check(Path(directory), arguments)
-    write_json(HERE / "result.json", result)
+    record.write(HERE / "result.json", result, RESTS_ON, machine)
     print(json.dumps(result, indent=2))
     if not result["equal"]:
         sys.exit("the bento answers otherwise")

@@ -16,8 +16,8 @@ for _library in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM"):
     os.environ[f"{_library}_NUM_THREADS"] = "1"  # before NumPy is imported: one thread for everyone
 
 import argparse  # noqa: E402
-import platform  # noqa: E402
 import statistics  # noqa: E402
+import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections import defaultdict  # noqa: E402
@@ -30,12 +30,15 @@ import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 import soxr  # noqa: E402
 
-from earshot.core.files import write_json  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import record  # noqa: E402
 from earshot.core.front_end import FrontEndParams  # noqa: E402
 from earshot.hearing.clip import fit_length  # noqa: E402
 from earshot.hearing.decode import decode, read_mono  # noqa: E402
 from earshot.hearing.log_mel import LogMel  # noqa: E402
 
+RESTS_ON = (*record.HEARING, "benchmarks/features")
 PARAMS = FrontEndParams()
 FRONT_END = LogMel(PARAMS)
 RATE_HZ = PARAMS.sample_rate_hz
@@ -48,6 +51,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=25, help="turns that each file gets (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args()
+    machine = record.machine("numpy", "librosa", "soundfile", "soxr")
     with tempfile.TemporaryDirectory() as scratch:
         files = sorted(args.files.rglob("*.wav")) if args.files else synthesise(Path(scratch))
         if not files:
@@ -56,7 +60,7 @@ def main() -> None:
     result["files"]["about"] = args.about or ("a directory of WAV files" if args.files else synthesise.__doc__)
     print(text(result))
     if args.json:
-        write_json(args.json, result)
+        record.write(args.json, result, RESTS_ON, machine)
 
 
 def synthesise(directory: Path) -> list[Path]:
@@ -100,7 +104,6 @@ def measure(files: list[Path], rounds: int) -> dict[str, Any]:
     result: dict[str, Any] = {
         "files": {"count": count},
         "rounds": rounds,
-        "machine": machine(),
         "clips_per_second": {name: round(count / total_s[name], 1) for name in ("earshot", "librosa")},
         "ratio": round(total_s["librosa"] / total_s["earshot"], 2),
         "ratio_of_medians": round(total_s["librosa, median"] / total_s["earshot, median"], 2),
@@ -169,28 +172,11 @@ class Room:
         return soundfile.read(path, out=self.float32)[0]
 
 
-def machine() -> dict[str, str]:
-    """What the figures were measured on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        cpu = platform.machine()
-    return {
-        "cpu": f"{os.cpu_count()} cores, {cpu}",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "librosa": librosa.__version__,
-        "soundfile": soundfile.__version__,
-        "soxr": soxr.__version__,
-    }
-
-
 def text(result: dict[str, Any]) -> str:
     """The result for the terminal."""
     parts, speed = result["parts_ms_per_clip"], result["clips_per_second"]
     lines = [
-        f"{result['files']['count']} files, {result['rounds']} rounds, one thread, {result['machine']['cpu']}",
+        f"{result['files']['count']} files, {result['rounds']} rounds, one thread",
         f"earshot {speed['earshot']:8.1f} clips/s",
         f"librosa {speed['librosa']:8.1f} clips/s: ratio {result['ratio']:.2f} "
         f"({result['ratio_of_medians']:.2f} by the medians)",

@@ -26,15 +26,16 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import record
 from earshot.clips.cache import open_cache
 from earshot.clips.extract import build
-from earshot.core.files import write_json
 from earshot.core.progress import progress
 from earshot.model.session import Model
 from earshot.sources import urbansound8k
 from earshot.stream.classify import read_batches
-from serving import add_model_argument, earshot, machine, running
+from serving import add_model_argument, earshot, running
 
+RESTS_ON = (*record.SERVICE, "src/earshot/sources", "src/earshot/clips", "benchmarks/formats")
 TOLERANCE = 1e-6
 
 
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a copy of UrbanSound8K, whole or partial; none: the embedded set")
     parser.add_argument("--json", type=Path, required=True, help="file for the result")
     arguments = parser.parse_args()
+    machine = record.machine("bentoml", "soundfile", "soxr")
     model = Model(arguments.model)
     with tempfile.TemporaryDirectory() as scratch:
         if arguments.data is None:
@@ -63,14 +65,13 @@ def main() -> None:
     worst = max(row["largest_difference"] for row in formats.values())
     compared = total["clips"] - total["longer"]
     result = {
-        "machine": machine("bentoml", "soundfile", "soxr"),
         "data": "synthetic (embedded)" if arguments.data is None else "UrbanSound8K, a copy or a part",
         **total,
         "largest_difference": worst,
         "passed": compared > 0 and total["features_equal"] == compared and worst <= TOLERANCE,
         "formats": formats,
     }
-    write_json(arguments.json, result)
+    record.write(arguments.json, result, RESTS_ON, machine)
     print(
         f"{len(formats)} formats, {compared} clips: the features of {total['features_equal']} are the cache's bit for "
         f"bit; probabilities differ by at most {worst:.2g}; {total['longer']} longer clips not compared"

@@ -29,16 +29,17 @@ import mutants
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from earshot.core.files import write_json
+import record
 from earshot.hearing.decode import AudioError
 from earshot.model.session import Model
 from earshot.service.config import Settings, read_settings
 from earshot.service.refusals import from_audio
 from earshot.stream.classify import classify
 from earshot.stream.timeline import timeline
-from serving import ROOT, Server, add_model_argument, earshot, machine, running
+from serving import ROOT, Server, add_model_argument, earshot, running
 
 HANG_S = 5.0
+RESTS_ON = (*record.SERVICE, "benchmarks/fuzz", "benchmarks/serving.py")
 STALLED_S = 0.5  # a broken request may promise bytes that never come: the client then hangs up
 SETTLE_S = 3.0  # the service hands free memory back when nobody asks for a second
 MEMORY_BYTES = 20_000_000
@@ -85,19 +86,20 @@ def main() -> None:
     parser.add_argument("--failures", type=Path, default=ROOT / ".earshot" / "fuzz", help="folder for failures")
     parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args()
+    machine = record.machine("bentoml", "soundfile", "av")
     with tempfile.TemporaryDirectory() as scratch, running(earshot(Path(scratch) / "home", args.model)) as server:
         if args.only is not None:
             show_one(server, Oracle(args.model), mutants.upload(args.only, args.seed))
             return
         result, failures = fuzz(server, Oracle(args.model), args.mutants, args.seed)
-    result = {"machine": machine("bentoml", "soundfile", "av"), "seed": args.seed, **result}
+    result = {"seed": args.seed, **result}
     for number, failure in failures.items():
         args.failures.mkdir(parents=True, exist_ok=True)
         (args.failures / f"{number:05}.request").write_bytes(mutants.upload(number, args.seed).request)
         print(f"FAILED {number}: {failure}")
     print(json.dumps(result, indent=1))
     if args.json:
-        write_json(args.json, result)
+        record.write(args.json, result, RESTS_ON, machine)
     if failures or not result["passed"]:
         sys.exit(f"failed; the requests are in {args.failures}")
 

@@ -21,15 +21,16 @@ import soxr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from earshot.core.files import write_json
+import record
 from earshot.core.progress import progress
 from earshot.evaluation.disturbances import ambience
 from earshot.model.session import Model
 from earshot.sources.synthetic.scene import SOURCES, render
 from earshot.sources.synthetic.signals import RATE_HZ
 from earshot.stream.timeline import Timeline
-from serving import add_model_argument, machine
+from serving import add_model_argument
 
+RESTS_ON = (*record.TRAINING, "src/earshot/stream", "benchmarks/onset")
 LENGTH_S = (0.3, 4.0)
 LEAD_S = (6.0, 9.0)  # ambience before and after a sound: more than a window, so that sounds are alone
 AMBIENCE_DB = -25.0
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the sounds (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the result here")
     arguments = parser.parse_args()
+    machine = record.machine("onnxruntime")
     model = Model(arguments.model)
     labels = [label for label in SOURCES if label in model.classes]
     random = np.random.default_rng([arguments.seed, 0x0E5E7])
@@ -58,7 +60,6 @@ def main() -> None:
             entering[share].append(heard(model, recording, label, onset + round(share * length)))
     result = {
         "data": "synthetic",
-        "machine": machine("onnxruntime"),
         "sounds": len(jobs),
         **summary([error for found in errors.values() for error in found], len(jobs)),
         "by_class": {label: summary(found, arguments.sounds) for label, found in errors.items()},
@@ -73,7 +74,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=1))
     if arguments.json:
-        write_json(arguments.json, result)
+        record.write(arguments.json, result, RESTS_ON, machine)
 
 
 def scene(label: str, rate_hz: int, random: np.random.Generator) -> tuple[np.ndarray, int, int]:

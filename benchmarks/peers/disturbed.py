@@ -21,14 +21,16 @@ import soundfile
 from run import WORK, answers_path, temperature
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import record
 import trainings
 from earshot.clips.parts import Parts
-from earshot.core.files import write_json
 from earshot.evaluation import robustness
 from earshot.evaluation.robustness import Heard, RobustnessParams, Sound
 from earshot.hearing.log_mel import FRONT_END_VERSION, LogMel
 from earshot.model.card import METADATA_KEY, Card, probe_db
 from earshot.model.session import Model
+
+RESTS_ON = (*record.TRAINING, "benchmarks/peers", "benchmarks/trainings.py")
 
 
 def main() -> None:
@@ -40,6 +42,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=10**6, help="of each fold, at most (default: all)")
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
+    machine = record.machine("torch", "onnxruntime")
     cache = trainings.features(arguments.data, WORK / "features")
     sounds: list[Sound] = []
     heard: dict[str, list[Heard]] = {}
@@ -69,7 +72,7 @@ def main() -> None:
             "of_each_file": shares,
         },
     }
-    write_json(arguments.json, results)
+    record.write(arguments.json, results, RESTS_ON, machine)
     print(json.dumps(results, indent=2))
 
 

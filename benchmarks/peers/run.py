@@ -27,10 +27,10 @@ from networks import PEERS, train
 from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import record
 import trainings
 from earshot.clips.extra import open_extra_clips
 from earshot.clips.parts import Part, Parts
-from earshot.core.files import write_json
 from earshot.deployment.config import QuantizationParams
 from earshot.deployment.convert import to_files
 from earshot.deployment.quantize import run_logits
@@ -40,6 +40,8 @@ from earshot.model.scores import softmax
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
 from earshot.training.predict import predict_logits
+
+RESTS_ON = (*record.TRAINING, "benchmarks/peers", "benchmarks/trainings.py")
 
 WORK = trainings.kept("peers")
 CHOOSING_FOLDS, JUDGING_FOLDS = 1, 2  # of four inner ones: for learning rates, and for the temperature
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="processes, of a thread each (default: one a core)")
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
+    machine = record.machine("torch", "onnxruntime")
     features = trainings.features(arguments.data, WORK / "features")
     trainings.extra_clips(features)
     folds, seeds, peers = arguments.folds, arguments.seeds, arguments.peers
@@ -68,7 +71,7 @@ def main() -> None:
         trainings.run(_judging_jobs(features, folds, seeds[0]), arguments.workers)
         results["int8"] |= _calibration(features, folds, seeds)
     results["learning_rates"] = {f"{name}, test fold {fold}": rate for (name, fold), rate in chosen.items()}
-    write_json(arguments.json, results)
+    record.write(arguments.json, results, RESTS_ON, machine)
     print(json.dumps(results, indent=2))
 
 

@@ -18,13 +18,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import record
 from earshot.clips.cache import open_cache
-from earshot.core.files import STATE_DIR, write_json
+from earshot.core.files import STATE_DIR
 from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
 from earshot.training import checkpoint
 from earshot.training.predict import predict_logits
 
 ROOT = Path(__file__).resolve().parents[2]
+RESTS_ON = (*record.TRAINING, "src/earshot/audit", "benchmarks/real")
 KEPT = ("train.json", "evaluation.json", "per_class.json", "quantization.json", "latency.json")
 
 
@@ -35,6 +39,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", required=True, help="test folds, in turn")
     parser.add_argument("--name", required=True, help="name under docs/results/")
     arguments = parser.parse_args()
+    machine = record.machine("torch", "onnxruntime")
     results = ROOT / "docs" / "results" / arguments.name
     clone = _clone(ROOT / STATE_DIR / "real" / arguments.name)
     settings = {}
@@ -55,7 +60,7 @@ def main() -> None:
             for file in KEPT:
                 shutil.copy(clone / "metrics" / file, results / name / file)
             np.save(clone / f"{name}.npy", _right(clone, values.get("split.test_folds", "[]")))
-    write_json(results / "summary.json", _pool(results, clone, arguments.folds))
+    record.write(results / "summary.json", _pool(results, clone, arguments.folds), RESTS_ON, machine)
     print(json.dumps(json.loads((results / "summary.json").read_text()), indent=2))
 
 

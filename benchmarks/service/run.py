@@ -25,9 +25,10 @@ import soundfile
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from earshot.core.files import write_json  # noqa: E402
-from serving import Server, add_model_argument, bento, earshot, machine, running  # noqa: E402
+import record  # noqa: E402
+from serving import Server, add_model_argument, bento, earshot, running  # noqa: E402
 
+RESTS_ON = (*record.SERVICE, "benchmarks/service", "benchmarks/serving.py")
 MB = 1e6
 BARS = {  # what the service is held to
     "requests_per_s_over_fastapi": 2.5,
@@ -46,7 +47,8 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=3, help="starts of each service (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args()
-    result: dict[str, object] = {"machine": machine("bentoml", "fastapi", "uvicorn", "onnxruntime", "torch")}
+    machine = record.machine("bentoml", "fastapi", "uvicorn", "onnxruntime", "torch")
+    result: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         result["start"] = starts(home / "starts", args.model, args.starts)
@@ -58,7 +60,7 @@ def main() -> None:
     result["bars"] = BARS
     show("ratios", {key: f"{value:g} (bar {BARS.get(key, '-')})" for key, value in ratios.items()})
     if args.json:
-        write_json(args.json, result)
+        record.write(args.json, result, RESTS_ON, machine)
 
 
 def clips() -> list[bytes]:

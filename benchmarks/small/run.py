@@ -19,16 +19,18 @@ import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import record
 import trainings
 from earshot.clips.cache import open_cache
 from earshot.clips.extra import open_extra_clips
-from earshot.core.files import write_json
 from earshot.evaluation.bootstrap import group, ratio_interval
 from earshot.evaluation.calibration import negative_log_likelihood
 from earshot.model.scores import softmax
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
 from earshot.training.predict import predict_logits
+
+RESTS_ON = (*record.TRAINING, "benchmarks/small", "benchmarks/trainings.py")
 
 CLIPS, RECORDINGS = 40, 8  # of each class
 POOL = 12  # recordings of each class, those with most clips, that 8 are drawn from
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="processes, of a thread each (default: one a core)")
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
+    machine = record.machine("torch", "onnxruntime")
     work = trainings.kept("small") / (arguments.data.name if arguments.data else "synthetic")
     cache = Path("data/features") if arguments.data is None else trainings.features(arguments.data, work / "features")
     real = arguments.data is not None
@@ -56,7 +59,7 @@ def main() -> None:
         "train_recordings_of_a_class": RECORDINGS,
     }
     result |= {f"{name}, seed {seed}": _figures(dict(np.load(path))) for (name, seed), path in jobs.items()}
-    write_json(arguments.json, result)
+    record.write(arguments.json, result, RESTS_ON, machine)
     print(json.dumps(result, indent=1))
 
 

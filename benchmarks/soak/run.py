@@ -27,9 +27,10 @@ from clients import Client, Report, answers, files
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from earshot.core.files import write_json
-from serving import Server, add_model_argument, earshot, machine, running
+import record
+from serving import Server, add_model_argument, earshot, running
 
+RESTS_ON = (*record.SERVICE, "benchmarks/soak", "benchmarks/serving.py")
 REPLACED_S = 60.0  # a new worker must answer within
 
 
@@ -41,13 +42,13 @@ def main() -> None:
     parser.add_argument("--flat-mb", type=float, default=5.0, help="allowed growth (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args()
-    before = machine("bentoml")
+    machine = record.machine("bentoml")
     with tempfile.TemporaryDirectory() as scratch, running(earshot(Path(scratch) / "home", args.model)) as server:
         result = asyncio.run(soak(server, args.minutes * 60, args.clients, args.flat_mb))
-    result = {"machine": before, "clients": args.clients, "minutes": args.minutes, **result}
+    result = {"clients": args.clients, "minutes": args.minutes, **result}
     print(json.dumps(result, indent=1))
     if args.json:
-        write_json(args.json, result)
+        record.write(args.json, result, RESTS_ON, machine)
     if not result["passed"]:
         sys.exit("failed")
 

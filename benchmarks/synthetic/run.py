@@ -10,7 +10,7 @@ it says real. Goes on where it stopped.
 """
 
 import argparse
-import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,11 +19,14 @@ import pandas as pd
 import soundfile
 from sklearn.ensemble import RandomForestClassifier
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import record
 from earshot.clips.extra import open_extra_clips
 from earshot.clips.extract import build
 from earshot.clips.parts import Parts, load_parts
 from earshot.clips.split import SplitParams
-from earshot.core.files import STATE_DIR, write_json
+from earshot.core.files import STATE_DIR
 from earshot.core.front_end import FrontEndParams
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import evaluate
@@ -34,6 +37,7 @@ from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, Trained, fit
 from earshot.training.predict import predict_logits
 
+RESTS_ON = (*record.TRAINING, "benchmarks/synthetic")
 FRONT_END = FrontEndParams()
 
 
@@ -44,7 +48,8 @@ def main() -> None:
     parser.add_argument("--real", type=Path, help="a copy of UrbanSound8K to try the synthetic network on")
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
-    results = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+    machine = record.machine("torch")
+    results = record.begun(arguments.json, RESTS_ON)
     for seed in arguments.seeds:
         of_seed = results.setdefault(str(seed), {})
         work = STATE_DIR / "benchmark-synthetic" / str(seed)
@@ -63,9 +68,9 @@ def main() -> None:
                 of_seed[name] = _judge(trained, parts)
                 if name == "compact" and arguments.real:
                     of_seed["compact_on_real_clips"] = _judge_real(trained, arguments.real)
-                write_json(arguments.json, results)
+                record.write(arguments.json, results, RESTS_ON, machine)
                 print(seed, name, of_seed[name], flush=True)
-    write_json(arguments.json, results)
+    record.write(arguments.json, results, RESTS_ON, machine)
 
 
 def _features(work: Path, seed: int) -> Path:

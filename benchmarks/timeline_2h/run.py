@@ -24,13 +24,14 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from earshot.core.files import write_json
+import record
 from earshot.model.session import Model
 from earshot.service.config import read_settings
 from earshot.sources.synthetic.scene import SOURCES, render
 from earshot.stream.timeline import timeline
-from serving import ROOT, Server, add_model_argument, earshot, machine, running
+from serving import ROOT, Server, add_model_argument, earshot, running
 
+RESTS_ON = (*record.SERVICE, "src/earshot/sources", "benchmarks/timeline_2h", "benchmarks/serving.py")
 RATE_HZ = 44_100
 PEAK_BYTES = 100_000_000
 SETTLE_S = 3.0  # the service hands free memory back when nobody asks for a second
@@ -51,7 +52,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the recording (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args()
-    result: dict[str, Any] = {"machine": machine("bentoml", "soundfile", "soxr")}
+    machine = record.machine("bentoml", "soundfile", "soxr")
+    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         recording = home / "recording.wav"
@@ -72,7 +74,7 @@ def main() -> None:
     )
     print(json.dumps(result, indent=1))
     if args.json:
-        write_json(args.json, result)
+        record.write(args.json, result, RESTS_ON, machine)
     if not result["passed"]:
         sys.exit("failed")
 

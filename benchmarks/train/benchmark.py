@@ -10,6 +10,7 @@ clips, the same ones again and again, and the 1,950 synthesised ones that are tr
 import argparse
 import json
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,14 +18,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import record
 from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
 from earshot.core import params
-from earshot.core.files import write_json
 from earshot.core.front_end import FrontEndParams
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
 
+RESTS_ON = (*record.HEARING, "src/earshot/clips", "src/earshot/training", "benchmarks/train")
 PROJECTED_CLIPS = 7_000
 BESIDE = 1_950  # synthesised clips that a real set like UrbanSound8K is given
 EPOCHS = 4
@@ -35,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file for the results")
     arguments = parser.parse_args()
+    machine = record.machine("torch")
     parts = load_parts(params.load("split", SplitParams), params.load_seed())
     train, val = parts.part("train"), parts.part("val")
     front_end = params.load("audio", FrontEndParams)
@@ -71,7 +76,7 @@ def main() -> None:
     document = {"train_clips": len(train.labels), "threads": torch.get_num_threads(), **results}
     print(json.dumps(document, indent=2))
     if arguments.json:
-        write_json(arguments.json, document)
+        record.write(arguments.json, document, RESTS_ON, machine)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import record
 import trainings
 from earshot.clips.cache import open_cache
 from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
-from earshot.core.files import write_json
 from earshot.deployment.candidate import make_candidate
 from earshot.deployment.config import INT8, GateParams, QuantizationParams
 from earshot.evaluation import open_set
@@ -34,6 +34,8 @@ from earshot.model.scores import known, softmax
 from earshot.model.session import Model
 from earshot.training.config import TrainParams
 from earshot.training.validated import fit_parts
+
+RESTS_ON = (*record.TRAINING, "benchmarks/unknown", "benchmarks/trainings.py")
 
 WORK = trainings.kept("unknown")
 VAL_FRACTION = 0.25
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="processes, of a thread each (default: one a core)")
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
+    machine = record.machine("torch", "onnxruntime")
     cache = trainings.features(arguments.data, WORK / "features")
     classes = sorted(set(open_cache(cache)[1]["label"]))
     step = -(-len(classes) // arguments.at_once)  # neighbours in the alphabet are no relatives, nor are these
@@ -65,7 +68,7 @@ def main() -> None:
         "seed": arguments.seed,
         **_judge([np.load(path) for path in paths], arguments.fold),
     }
-    write_json(arguments.json, results)
+    record.write(arguments.json, results, RESTS_ON, machine)
     print(json.dumps(results, indent=2))
 
 
