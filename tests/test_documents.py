@@ -121,6 +121,8 @@ def test_markers(benchmark: tuple[Figures, Path]) -> None:
     assert tables.filled(marked, figures, "page.md") == marked.replace(">9<", ">1.50<")
     with pytest.raises(tables.TablesError, match=r"page\.md: a marker is not closed"):
         tables.filled("<!-- value: result.json seconds .2f -->9", figures, "page.md")
+    with pytest.raises(tables.TablesError, match=r"page\.md: a line begins with"):
+        tables.filled("It takes\n<!-- value: result.json seconds .2f --><!-- end --> s.", figures, "page.md")
     with pytest.raises(tables.TablesError, match=r"page\.md: .*result\.json minutes .2f.*KeyError"):
         tables.filled(marked.replace("seconds", "minutes"), figures, "page.md")
 

@@ -12,6 +12,7 @@ from results import NONE, table
 
 _PARAM = re.compile(r"^(?P<indent> *)(?P<key>[a-z0-9_]+):(?: +(?P<value>[^#\n]*?))? *(?:#\s*(?P<comment>.*))?$")
 _CONTINUED = re.compile(r"^ *#\s?(?P<comment>.*)$")
+_DEFAULT = re.compile(r" \(default: [^)]*\)$")  # it has a column of its own
 _CODE = ("src/", "stages/")
 
 
@@ -33,7 +34,8 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
         if action.option_strings and action.nargs != 0:
             names += f" `{_metavar(action)}`"
         default = NONE if action.default in (None, False, [], argparse.SUPPRESS) else f"`{action.default}`"
-        rows.append([names, (action.help or "").replace("%%", "%"), default])
+        words = _DEFAULT.sub("", (action.help or "").replace("%%", "%"))
+        rows.append([names, words, default])
     examples = (parser.epilog or "").removeprefix("examples:\n").rstrip()
     parts = [f"## earshot {name}", f"{parser.description}", table(["argument", "meaning", "default"], rows)]
     if examples:

@@ -77,6 +77,8 @@ def filled(text: str, figures: Figures, page: str) -> str:
     """`text` with every marker filled; `page` names it in errors."""
     if len(_OPENED.findall(text)) != len(_MARKED.findall(text)):
         raise TablesError(f"{page}: a marker is not closed: add <!-- end --> after it")
+    if re.search(r"^ *<!-- value:", text, re.MULTILINE):
+        raise TablesError(f"{page}: a line begins with <!-- value: -->, which Markdown takes for a block: move it")
 
     def fill(match: re.Match[str]) -> str:
         kind, name = match.group(1), match.group(2).strip()
