@@ -222,7 +222,10 @@ def test_the_site_asks_no_other_host_and_its_search_finds(site: str) -> None:
         page.goto(f"{site}/explanation/results.html")
         assert page.locator("img").count() >= 1
         assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
-        page.get_by_role("textbox", name="Search").fill("cross-validation")
+        box = page.get_by_role("textbox", name="Search")
+        box.click()
+        page.get_by_text("Type to start searching").wait_for()  # the index has come
+        box.press_sequentially("cross-validation")
         result = page.locator("a.md-search-result__link[href*='how-to/cross-validation']").first
         result.wait_for()
         result.click()
