@@ -8,6 +8,7 @@ from figures import Figures
 NONE = "–"
 
 PEERS = "benchmarks/peers/results.json"
+EXTRA = (("extra_clips", "synthetic of the classes"), ("background_clips", "of background"))
 NETWORKS = {"compact": "compact", "tutorial": "the tutorial's", "sb_cnn": "SB-CNN"}
 
 
@@ -148,6 +149,39 @@ def peers(figures: Figures) -> str:
         )
     rows.append(["compact, INT8", heard.get("compact", NONE), _accuracy(found["int8"]["accuracy"]), NONE, measured])
     return table(["network", "trained on", "accuracy, mean of seeds", "compact ahead by, points", "measured"], rows)
+
+
+def one_fold(figures: Figures) -> str:
+    """Every network on one fold with one seed, with and without extra clips."""
+    path = "benchmarks/peers/one_fold.json"
+    measured = figures.measured(path)
+    rows = []
+    for row in figures.json(path)["rows"]:
+        extra = [f"{row[key]:,} {words}" for key, words in EXTRA if row[key]]
+        behind = row.get("compact_ahead_by")
+        rows.append(
+            [
+                NETWORKS.get(row["network"], row["network"]),
+                " and ".join([f"{row['train_clips']:,} real", *extra]),
+                f"{row['parameters']:,}",
+                f"{row['updates']:,}",
+                _accuracy(row["accuracy"]),
+                _points(behind) if behind else NONE,
+                f"{row['int8_accuracy']:.3f}",
+                measured,
+            ]
+        )
+    header = [
+        "network",
+        "training clips",
+        "weights",
+        "updates",
+        "accuracy",
+        "compact ahead by, points",
+        "INT8",
+        "measured",
+    ]
+    return table(header, rows)
 
 
 def peers_confidence(figures: Figures) -> str:
@@ -551,6 +585,7 @@ TABLES: dict[str, Callable[[Figures], str]] = {
     "per class": of_csv("metrics/per_class.csv", PER_CLASS),
     "review": of_csv("metrics/review.csv", REVIEW),
     "peers": peers,
+    "one fold": one_fold,
     "peers confidence": peers_confidence,
     "disturbed": disturbed,
     "open set real": open_set_real,
