@@ -183,6 +183,14 @@ def test_record_writes_the_provenance(tmp_path: Path, monkeypatch: pytest.Monkey
         record.write(target, {}, ["nowhere"], {})
 
 
+def test_an_unfinished_result_goes_on_only_with_the_same_code(tmp_path: Path) -> None:
+    target, rests_on = tmp_path / "result.json", ["src/earshot/core"]
+    assert record.begun(target, rests_on) == {}
+    record.write(target, {"7": {"accuracy": 0.5}}, rests_on, {})
+    assert record.begun(target, rests_on) == {"7": {"accuracy": 0.5}}
+    assert record.begun(target, ["src/earshot/core/errors.py"]) == {}
+
+
 # ---- the site
 
 
