@@ -71,7 +71,7 @@ def test_folds_from_zero_are_renumbered_and_that_is_said(tmp_path):
     (tmp_path / "clips.csv").write_text("path,label,fold\na.wav,dog,0\nb.wav,cat,1\n")
     index = folder.index(tmp_path)
     assert index.clips["fold"].tolist() == [1, 2]
-    assert any("numbered from 0" in note for note in index.notes)
+    assert any("numbered from 0" in note for note in index.fold_notes)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_folds_from_zero_are_renumbered_and_that_is_said(tmp_path):
         ("path,label\n", "lists no files"),
         ("path,label\n../a.wav,dog\nb.wav,cat\n", "must be relative to the folder"),
         ("path,label\n/a.wav,dog\nb.wav,cat\n", "must be relative to the folder"),
-        ("path,label,fold\na.wav,dog,1\nb.wav,cat,\n", "b.wav has no fold"),
-        ("path,label,fold\na.wav,dog,1\nb.wav,cat,test\n", "fold must hold whole numbers, not 'test'"),
+        ("path,label,fold\na.wav,dog,1\nb.wav,cat,\n", "row 3: b.wav has no fold"),
+        ("path,label,fold\na.wav,dog,1\nb.wav,cat,test\n", "row 3: fold must hold whole numbers, not 'test'"),
         ("path,label,fold\na.wav,dog,1\nb.wav,cat,1.5\n", "fold must hold whole numbers, not '1.5'"),
         ("path,label,recording\na.wav,dog,r\nb.wav,cat,\n", "b.wav has no recording"),
         ("path,label,recording\na.wav,dog,r\nb.wav,cat,s\n", "cat, dog: all clips come from one recording"),
@@ -95,10 +95,14 @@ def test_a_table_that_cannot_be_used_says_why(tmp_path, content, message):
         folder.index(tmp_path)
 
 
-def test_a_folder_in_no_known_layout_names_two(tmp_path):
-    touch(tmp_path, "a.wav")
-    with pytest.raises(DatasetError, match=r"<label>/<files>.*clips.csv"):
-        folder.index(tmp_path)
+def test_a_folder_of_one_level_is_shown_the_layouts_that_are_wanted(tmp_path):
+    touch(tmp_path / "mine", "a.wav", "b.wav")
+    with pytest.raises(DatasetError) as error:
+        folder.index(tmp_path / "mine")
+    assert str(error.value).endswith(
+        "  mine/dog/a.wav\n  mine/siren/b.wav\n"
+        "or list the files in a clips.csv with the columns path and label:\n  path,label\n  a.wav,dog"
+    )
 
 
 def test_other_layouts_are_recognised(tmp_path):
@@ -162,7 +166,7 @@ def test_the_users_folds_win_over_names(tmp_path):
     index = folder.index(tmp_path)
     assert (index.clips.groupby("recording")["fold"].nunique() == 1).all()
     assert index.clips.set_index("path")["fold"]["x/park-2.wav"] == 2
-    assert any("park" in note and "kept as given" in note for note in index.notes)
+    assert any("park" in note and "kept as given" in note for note in index.fold_notes)
 
 
 def test_folds_follow_the_seed_and_nothing_else(tmp_path):

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from earshot.core.files import name_on_disk
 from earshot.hearing.decode import AudioError, AudioLimits, decode
 
 FULL_SCALE = 0.999  # at or above this a sample is at full scale (16-bit full scale is 0.99997)
 TRUNCATED_S = 0.1  # fewer samples than the header promises by more than this
 RIFF_SLACK_BYTES = 16  # some writers count the padding byte or the header twice
 RIFF_UNKNOWN_BYTES = 0x7FFF0000  # recorders that stream write a size this large until they are done
+RENAME = "rename it (`convmv -f latin1 -t utf8 --notest <file>`)"
 SILENCE_FLOOR_DB = -200.0  # stands for digital silence, whose level is minus infinity
 
 
@@ -22,8 +24,8 @@ class FileReport:
 
     Attributes:
         path: as in the table of clips.
-        reason: why the file cannot be used (`missing`, `empty`, `undecodable`, `not_finite`, `crashed`, or a limit of
-            `earshot.hearing.decode`); empty for a good file.
+        reason: why the file cannot be used (`missing`, `name_not_utf8`, `empty`, `undecodable`, `not_finite`,
+            `crashed`, or a limit of `earshot.hearing.decode`); empty for a good file.
         detail: the reason in a sentence; empty for a good file.
         bytes: size on disk.
         sha256: of the file's bytes; empty if it cannot be read.
@@ -62,6 +64,8 @@ def inspect(root: str, path: str, max_duration_s: float) -> FileReport:
         size = file.stat().st_size
         digest = _sha256(file)
     except FileNotFoundError:
+        if name_on_disk(root, path):
+            return FileReport(path, "name_not_utf8", f"its name is not UTF-8 and is shown with escapes; {RENAME}")
         return FileReport(path, "missing", "the table lists it, but there is no such file")
     except OSError as error:
         return FileReport(path, "unreadable", f"the file cannot be read: {error.strerror}")

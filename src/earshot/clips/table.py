@@ -71,9 +71,12 @@ def read_clips(path: str | Path) -> pd.DataFrame:
     return clips
 
 
-def write_clips(target: str | Path, clips: pd.DataFrame) -> None:
-    """Check `clips` and write them to `target` atomically, with integral numbers free of a trailing ``.0``."""
-    check_clips(clips, where=str(target))
+def write_clips(target: str | Path, clips: pd.DataFrame, where: str = "") -> None:
+    """Check `clips` and write them to `target` atomically, with integral numbers free of a trailing ``.0``.
+
+    `where` begins the message of a table that cannot be used; `target` by default.
+    """
+    check_clips(clips, where or str(target))
     rows = clips[COLUMNS].copy()
     rows["salience"] = rows["salience"].astype("Int64")
     with atomic_file(target) as temporary:

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -82,6 +83,18 @@ def sha256(path: str | Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def printable(path: str) -> str:
+    """A path that can be written as UTF-8: bytes that are not UTF-8 are escaped (backslash, x, two hex digits)."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def name_on_disk(root: str | Path, path: str) -> str | None:
+    """The file below `root` whose name `printable` writes as `path`, or None. Only for names that are not UTF-8."""
+    name = re.sub(rb"\\x([89a-f][0-9a-f])", lambda match: bytes.fromhex(match[1].decode()), path.encode())
+    file = os.path.join(root, os.fsdecode(name))
+    return file if name != path.encode() and os.path.exists(file) else None
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from earshot.clips.table import DatasetError, make_table
 from earshot.sources.archive import Archive, obtain_archive
-from earshot.sources.published import compare, read_published
-from earshot.sources.source import FilesOnDisk, Index, Source, Verification, match, numbers, read_metadata
+from earshot.sources.metadata import numbers, read_metadata
+from earshot.sources.published import Copy, compare, find_copy, read_published
+from earshot.sources.source import FilesOnDisk, Index, Source, Verification, match
 
 NAME = "esc50"
 TITLE = "ESC-50"
@@ -31,10 +32,9 @@ METADATA = "meta/esc50.csv"
 COLUMNS = ("filename", "fold", "category", "src_file")  # and esc10, for ESC-10
 
 
-def locate(root: Path) -> Path | None:
-    """The directory that holds ``meta/esc50.csv``: `root`, or the one the archive unpacks to inside it."""
-    places = (root, root / "ESC-50-master", root / "ESC-50")
-    return next((place for place in places if (place / METADATA).is_file()), None)
+def locate(root: Path) -> Copy | None:
+    """The copy at `root`, or in the directory that the archive unpacks to inside it; None where there is no table."""
+    return find_copy((root, root / "ESC-50-master", root / "ESC-50"), METADATA, "[1-5]-*-[A-Z]-*.*")
 
 
 def index(root: Path, seed: int = 0, ten: bool = False) -> Index:
@@ -42,22 +42,16 @@ def index(root: Path, seed: int = 0, ten: bool = False) -> Index:
 
     The recording of a clip is its Freesound sound (src_file). `ten` keeps the rows of ESC-10 only.
     """
-    home = locate(root)
-    if home is None:
-        raise DatasetError(
-            f"{root} has no {METADATA}: give the directory that holds meta/ and audio/, "
-            "or set dataset.name=folder for your own sounds"
-        )
-    rows = read_metadata(home / METADATA, (*COLUMNS, "esc10") if ten else COLUMNS, METADATA)
-    inside = home.relative_to(root)
-    rows["path"] = [(inside / "audio" / name).as_posix() for name in rows["filename"]]
-    rows["fold"] = numbers(rows, "fold", METADATA, whole=True)
+    copy = _located(root)
+    rows = read_metadata(copy.home / copy.metadata, (*COLUMNS, "esc10") if ten else COLUMNS, copy.metadata)
+    rows["path"] = [copy.listed(root, name) for name in rows["filename"]]
+    rows["fold"] = numbers(rows, "fold", copy.metadata, whole=True)
     rows = rows.rename(columns={"category": "label", "src_file": "recording"})
     rows, missing, unlisted = match(rows, FilesOnDisk(root))
     if ten:
         chosen = rows["esc10"].str.lower() == "true"
         if not chosen.any():
-            raise DatasetError(f"{METADATA} marks no row as esc10; set dataset.name=esc50 to use all of them")
+            raise DatasetError(f"{copy.metadata} marks no row as esc10; set dataset.name=esc50 to use all of them")
         missing = tuple(path for path in missing if path in set(rows["path"][chosen]))
         rows = rows[chosen]
     return Index(make_table(rows), missing, unlisted)
@@ -65,12 +59,22 @@ def index(root: Path, seed: int = 0, ten: bool = False) -> Index:
 
 def validate(root: Path, ten: bool = False) -> Verification:
     """Compare the metadata and every clip below `root` (of ESC-10 only, if `ten`) with the published MD5 list."""
-    home = locate(root) or root
+    copy = _located(root)
     only = None
     if ten:
-        rows = read_metadata(home / METADATA, (*COLUMNS, "esc10"), METADATA)
+        rows = read_metadata(copy.home / copy.metadata, (*COLUMNS, "esc10"), copy.metadata)
         only = {METADATA, *("audio/" + name for name in rows["filename"][rows["esc10"].str.lower() == "true"])}
-    return compare(home, read_published(PUBLISHED), "md5", "MD5 of the published files", only)
+    return compare(copy, read_published(PUBLISHED), "md5", "MD5 of the published files", only)
+
+
+def _located(root: Path) -> Copy:
+    copy = locate(root)
+    if copy is None:
+        raise DatasetError(
+            f"{root} has no {METADATA}: give the directory that holds meta/ and audio/, or esc50.csv beside the clips, "
+            "or set dataset.name=folder for your own sounds"
+        )
+    return copy
 
 
 def obtain(target: Path, seed: int, downloads: Path) -> None:

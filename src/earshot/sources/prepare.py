@@ -10,6 +10,7 @@ from earshot.clips.config import DatasetParams
 from earshot.clips.paths import RAW_DIR, user_path
 from earshot.clips.table import DatasetError, write_clips
 from earshot.core.files import STATE_DIR, atomic_directory, write_json
+from earshot.sources.folding import anew
 from earshot.sources.registry import find_source
 from earshot.sources.source import Index, Source, Verification
 
@@ -49,6 +50,8 @@ def prepare(
             source.obtain(target, seed, downloads)
         root = copy or target
         index = source.index(root, seed)
+        if params.folds == "by_recording":
+            index = anew(index, seed)
         verification = source.validate(root) if source.validate else None
         if params.verify:
             _must_be_whole(source, verification)
@@ -57,7 +60,7 @@ def prepare(
             clips = clips[~clips["path"].isin(index.missing)].reset_index(drop=True)
             if clips.empty:
                 raise DatasetError(f"{source.title}: none of the {len(index.missing)} files listed is there")
-        write_clips(target / CLIPS, clips)
+        write_clips(target / CLIPS, clips, where=str(copy or source.title))
         card = _card(source, clips, index, verification)
         write_json(target / CARD, card)
     return card
@@ -67,7 +70,8 @@ def summary(card: dict[str, Any]) -> str:
     """The card of `prepare` in a few lines for the terminal."""
     lines = [
         f"{card['title']}: {card['clips']} clips from {card['recordings']} recordings, {len(card['classes'])} classes, "
-        f"{card['folds']} folds; licence: {card['licence']}"
+        f"{card['folds']} folds; licence: {card['licence']}",
+        f"classes: {', '.join(f'{label} {count}' for label, count in card['clips_by_class'].items())}",
     ]
     found = card["verification"]
     if found:
@@ -122,6 +126,9 @@ def _card(source: Source, clips: pd.DataFrame, index: Index, verification: Verif
         "clips": len(clips),
         "recordings": int(clips["recording"].nunique()),
         "classes": sorted(clips["label"].unique().tolist()),
+        "clips_by_class": {
+            str(label): int(count) for label, count in clips["label"].value_counts().sort_index().items()
+        },
         "folds": int(clips["fold"].nunique()),
         "verification": None,
         "table": {
@@ -130,7 +137,7 @@ def _card(source: Source, clips: pd.DataFrame, index: Index, verification: Verif
             "unlisted": len(index.unlisted),
             "unlisted_files": list(index.unlisted[:NAMED]),
         },
-        "notes": list(index.notes),
+        "notes": [*index.notes, *index.fold_notes],
     }
     if verification is not None:
         card["verification"] = {

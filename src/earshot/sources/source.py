@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from earshot.clips.table import DatasetError
+from earshot.core.files import printable
 
 # fmt: off
 AUDIO_SUFFIXES = frozenset({
@@ -27,12 +27,17 @@ class Index:
         missing: paths in `clips` that are not on disk.
         unlisted: audio files on disk that the table does not list.
         notes: decisions taken for the user that they may want to know of.
+        fold_notes: the same of folds; they hold as long as the folds of `clips` are used.
+        joined: where names say that files in several folds are slices of one recording, the recording of every row of
+            `clips` by those names; `clips.recording` then tells them apart by fold. None elsewhere.
     """
 
     clips: pd.DataFrame
     missing: tuple[str, ...] = ()
     unlisted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    fold_notes: tuple[str, ...] = ()
+    joined: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,8 @@ class Source:
 class FilesOnDisk:
     """The audio files below `root`, as sorted POSIX paths relative to it. Hidden files and directories are left out.
 
-    Symbolic links are followed, each directory once.
+    Symbolic links are followed, each directory once. A name that is not UTF-8 is listed as
+    `earshot.core.files.printable` writes it; the audit then names the file and what to do.
     """
 
     root: Path
@@ -102,11 +108,8 @@ class FilesOnDisk:
             relative = Path(directory).relative_to(self.root)
             for name in names:
                 if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES:
-                    self.paths.append((relative / name).as_posix())
+                    self.paths.append(printable((relative / name).as_posix()))
         self.paths.sort()
-        unreadable = [path for path in self.paths if not _is_utf8(path)]
-        if unreadable:
-            raise DatasetError(f"{self.root}: the file name {unreadable[0]!r} is not UTF-8; rename it")
         self._known = set(self.paths)
         self._by_stem: dict[PurePosixPath, list[str]] = defaultdict(list)
         for path in self.paths:
@@ -127,40 +130,3 @@ def match(rows: pd.DataFrame, disk: FilesOnDisk) -> tuple[pd.DataFrame, tuple[st
     rows = rows.assign(path=[there or path for path, there in zip(rows["path"], found, strict=True)])
     unlisted = tuple(sorted(set(disk.paths) - set(rows["path"])))
     return rows, missing, unlisted
-
-
-def read_metadata(path: Path, required: tuple[str, ...], where: str) -> pd.DataFrame:
-    """Read a source's own CSV as text, its headers and cells stripped of blanks; a lacking column is a DatasetError."""
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DatasetError(f"{where} cannot be read as CSV: {error}") from error
-    rows.columns = rows.columns.str.strip()
-    for column in required:
-        if column not in rows:
-            raise DatasetError(f"{where} lacks the column {column}; it has {', '.join(rows.columns)}")
-    if rows.empty:
-        raise DatasetError(f"{where} lists no files")
-    return rows.apply(lambda column: column.str.strip())
-
-
-def numbers(rows: pd.DataFrame, column: str, where: str, whole: bool = False) -> pd.Series:
-    """A text column of `rows` as numbers (NaN where it is empty or absent); anything else is a DatasetError."""
-    if column not in rows:
-        return pd.Series(float("nan"), index=rows.index)
-    values = pd.to_numeric(rows[column], errors="coerce")
-    wrong = values.isna() & (rows[column] != "")
-    if whole:
-        wrong |= values.notna() & (values % 1 != 0)
-    if wrong.any():
-        kind = "whole numbers" if whole else "numbers"
-        raise DatasetError(f"{where}: {column} must hold {kind}, not {rows[column][wrong].iloc[0]!r}")
-    return values
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from earshot.clips.table import DatasetError, make_table
 from earshot.sources.archive import Archive, obtain_archive
-from earshot.sources.published import compare, read_published
-from earshot.sources.source import FilesOnDisk, Index, Source, Verification, match, numbers, read_metadata
+from earshot.sources.metadata import numbers, read_metadata
+from earshot.sources.published import Copy, compare, find_copy, read_published
+from earshot.sources.source import FilesOnDisk, Index, Source, Verification, match
 
 NAME = "urbansound8k"
 TITLE = "UrbanSound8K"
@@ -27,9 +28,9 @@ METADATA = "metadata/UrbanSound8K.csv"
 COLUMNS = ("slice_file_name", "fsID", "fold", "class")  # start, end and salience are used where they are there
 
 
-def locate(root: Path) -> Path | None:
-    """The directory that holds ``metadata/UrbanSound8K.csv``: `root`, or the one the archive unpacks to inside it."""
-    return next((place for place in (root, root / "UrbanSound8K") if (place / METADATA).is_file()), None)
+def locate(root: Path) -> Copy | None:
+    """The copy at `root`, or in the directory that the archive unpacks to inside it; None where there is no table."""
+    return find_copy((root, root / "UrbanSound8K"), METADATA, "fold*")
 
 
 def index(root: Path, seed: int = 0) -> Index:
@@ -37,20 +38,14 @@ def index(root: Path, seed: int = 0) -> Index:
 
     The recording of a clip is its Freesound sound (fsID), which the official folds were made by.
     """
-    home = locate(root)
-    if home is None:
-        raise DatasetError(
-            f"{root} has no {METADATA}: give the directory that holds metadata/ and audio/, "
-            "or set dataset.name=folder for your own sounds"
-        )
-    rows = read_metadata(home / METADATA, COLUMNS, METADATA)
+    copy = _located(root)
+    rows = read_metadata(copy.home / copy.metadata, COLUMNS, copy.metadata)
     rows = rows.rename(columns={"class": "label", "fsID": "recording", "start": "start_s", "end": "end_s"})
     for column in ("start_s", "end_s", "salience"):
-        rows[column] = numbers(rows, column, METADATA)
-    rows["fold"] = numbers(rows, "fold", METADATA, whole=True)
-    inside = home.relative_to(root)
+        rows[column] = numbers(rows, column, copy.metadata)
+    rows["fold"] = numbers(rows, "fold", copy.metadata, whole=True)
     rows["path"] = [
-        (inside / "audio" / f"fold{fold:.0f}" / name).as_posix()
+        copy.listed(root, f"fold{fold:.0f}/{name}")
         for fold, name in zip(rows["fold"], rows["slice_file_name"], strict=True)
     ]
     rows, missing, unlisted = match(rows, FilesOnDisk(root))
@@ -59,7 +54,17 @@ def index(root: Path, seed: int = 0) -> Index:
 
 def validate(root: Path) -> Verification:
     """Compare every clip and the metadata below `root` with the SHA-256 list of the published archive."""
-    return compare(locate(root) or root, read_published(PUBLISHED), "sha256", "SHA-256 of the published files")
+    return compare(_located(root), read_published(PUBLISHED), "sha256", "SHA-256 of the published files")
+
+
+def _located(root: Path) -> Copy:
+    copy = locate(root)
+    if copy is None:
+        raise DatasetError(
+            f"{root} has no {METADATA}: give the directory that holds metadata/ and audio/, or UrbanSound8K.csv beside "
+            "fold1 to fold10, or set dataset.name=folder for your own sounds"
+        )
+    return copy
 
 
 def obtain(target: Path, seed: int, downloads: Path) -> None:
