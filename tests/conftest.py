@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import earshot  # noqa: F401 (before any test imports onnxruntime, which would report its use)
 from small_project import Project, make_sounds
 
 

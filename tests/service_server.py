@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,15 @@ START_S = 120.0
 class Server:
     """One running server. `url`, `port`, `home` (its files), `temporary` (its $TMPDIR), `log` (its output)."""
 
-    def __init__(self, home: Path, model: Path, params: dict[str, Any], environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        model: Path,
+        params: dict[str, Any],
+        environment: dict[str, str],
+        under: Sequence[str] = (),
+    ) -> None:
+        """Start it; `under` is a command that runs the server's own, which is appended to it."""
         home.mkdir(parents=True)
         self.home, self.temporary, self.log = home, home / "tmp", home / "log"
         self.temporary.mkdir()
@@ -31,9 +39,10 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         (home / "params.yaml").write_text(yaml.safe_dump({"service": params}))
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("EARSHOT_", "BENTOML_"))}
+        serve = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(self.port), "."]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(self.port), "."],
+                [*under, *serve],
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -44,7 +53,6 @@ class Server:
                     "EARSHOT_PARAMS": str(home / "params.yaml"),
                     "TMPDIR": str(self.temporary),
                     "BENTOML_HOME": str(home / "bentoml"),
-                    "BENTOML_DO_NOT_TRACK": "true",
                     "OMP_NUM_THREADS": "1",
                     **environment,
                 },
@@ -93,9 +101,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(home: Path, model: Path, params: dict[str, Any], **environment: str) -> Iterator[Server]:
+def running(
+    home: Path, model: Path, params: dict[str, Any], under: Sequence[str] = (), **environment: str
+) -> Iterator[Server]:
     """A server that is ready."""
-    server = Server(home, model, params, environment)
+    server = Server(home, model, params, environment, under)
     try:
         server.wait_until_ready()
         yield server

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
+from bentoml._internal.utils.analytics import usage_stats
 from bentoml.exceptions import BentoMLException
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
@@ -36,6 +37,10 @@ from earshot.service.refusals import from_audio
 from earshot.service.routes import Routes, page_paths
 from earshot.stream.classify import classify
 from earshot.stream.timeline import Timeline
+
+# `bentoml serve` reads BENTOML_DO_NOT_TRACK before it imports this, and remembers it. It sends its reports only later:
+# it reads the variable again, which `earshot/__init__.py` has set.
+usage_stats.do_not_track.cache_clear()
 
 
 @contextlib.contextmanager

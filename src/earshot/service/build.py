@@ -3,7 +3,6 @@
 `bentoml build` alone exits 0 without a model, and the bento would fail where it is meant to run.
 """
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -37,7 +36,6 @@ def main() -> None:
         "model_architecture": model.card.architecture,
         "commit": commit(),
     }
-    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
     import bentoml
 
     bento = bentoml.bentos.build_bentofile(str(BENTOFILE), labels=labels, build_ctx=".")
