@@ -70,6 +70,14 @@ def test_every_key_of_the_metrics_is_described() -> None:
     assert not [line for line in text.splitlines() if "(not described)" in line]
 
 
+def test_every_result_names_command_machine_date_and_code() -> None:
+    figures = Figures(ROOT)
+    found = pages("benchmarks/*/*.json", "docs/results/*/summary.json", "docs/results/evidence/*.json")
+    assert len(found) > 30
+    for path in found:
+        assert re.match(r"20\d\d-\d\d-\d\d", figures.measured(path.relative_to(ROOT).as_posix())), path
+
+
 @pytest.fixture
 def benchmark(tmp_path: Path) -> tuple[Figures, Path]:
     """A project in which a result rests on one file of code."""
