@@ -322,7 +322,7 @@ def _length_too_short(choose: random.Random, path: str, data: bytes) -> bytes:
 
 def _length_no_number(choose: random.Random, path: str, data: bytes) -> bytes:
     body = form(data)
-    lie = choose.choice((b"-1", b"abc", b"1e6", b"0x10", b"99999999999999999999999", b""))
+    lie = choose.choice((b"-1", b"abc", b"1e6", b"0x10", b"99999999999999999999999", b"\xb2", b""))
     return request(path, body).replace(str(len(body)).encode(), lie, 1)
 
 

@@ -1,4 +1,7 @@
-"""Clients of every kind, for as long as they are let: patient, slow, vanishing, mistaken, and with long recordings.
+"""Clients of every kind, for as long as they are let.
+
+Patient and slow ones, ones that vanish, are mistaken, drip a byte now and then, open connections and say nothing, and
+send long recordings; and a crowd of large uploads at once.
 
 All know what they are owed. What they count as an error is never their own doing.
 """
@@ -21,7 +24,12 @@ import soundfile
 LIMIT_S = 60.0  # for any answer
 _BOUNDARY = b"----soak-55d0"
 # Of 16 clients. Kinds are dealt out in this order, so that a few clients are of several kinds too.
-_KINDS = ("patient", "slow", "vanishing", "recording", "patient", "mistaken", *("patient",) * 6, "slow", "vanishing")
+_KINDS = (
+    *("patient", "slow", "vanishing", "recording", "patient", "mistaken", "drip", "half_open"),
+    *("patient",) * 4,
+    *("slow", "vanishing", "drip", "half_open"),
+)
+DRIP_S = 0.5
 
 
 @dataclass
@@ -33,6 +41,8 @@ class Report:
         errors: what went wrong while the service was undisturbed.
         lost: what went wrong while `disturbed`: requests that a killed worker took with it.
         disturbed: the worker was killed and no new one has answered yet.
+        crowded: large uploads fill the budgets, so that others may be told to come back.
+        told_to_wait: how often they were.
         last_answer: when the last right answer to a clip came, on the monotonic clock.
         latencies_s: of the patient clients.
     """
@@ -41,6 +51,8 @@ class Report:
     errors: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     disturbed: bool = False
+    crowded: bool = False
+    told_to_wait: int = 0
     last_answer: float = 0.0
     latencies_s: list[float] = field(default_factory=list)
 
@@ -72,7 +84,7 @@ class Client:
         """Ask again and again until it is `over`."""
         act: Callable[[], Awaitable[str]] = getattr(self, f"_{self.kind}")
         while not over.is_set():
-            disturbed = report.disturbed
+            disturbed, crowded = report.disturbed, report.crowded
             begun = time.monotonic()
             try:
                 async with asyncio.timeout(LIMIT_S):
@@ -81,7 +93,10 @@ class Client:
                 wrong = f"no answer within {LIMIT_S:g} s"
             except (OSError, EOFError) as error:
                 wrong = f"{type(error).__name__}: {error}"
-            if wrong:
+            if wrong.startswith("status 503") and (crowded or report.crowded):
+                report.told_to_wait += 1
+                await asyncio.sleep(1.0)
+            elif wrong:
                 report.wrong(self.kind, wrong, disturbed or report.disturbed)
                 self._hang_up()
                 await asyncio.sleep(0.2)
@@ -125,6 +140,30 @@ class Client:
         finally:
             writer.close()
         return ""
+
+    async def _drip(self) -> str:
+        """A byte now and then, until the service has had enough."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            writer.write(_request("/classify", self._files["wav44"])[:500])
+            answer = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
+            while not answer.done():
+                writer.write(b"x")
+                await asyncio.wait({answer}, timeout=DRIP_S)
+            head = answer.result()
+        finally:
+            writer.close()
+        return "" if head.startswith(b"HTTP/1.1 408") else f"status {head[9:12].decode()} for a drip"
+
+    async def _half_open(self) -> str:
+        """Nothing, or half of a head, until the service hangs up."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            writer.write(self._random.choice((b"", b"POST /classify HTTP/1.1\r\nHost: soak\r\nX: ")))
+            received = await reader.read()
+        finally:
+            writer.close()
+        return "" if not received else f"an answer to half a head: {received[:100]!r}"
 
     def _judge(self, path: str, name: str, answer: tuple[int, Any]) -> str:
         status, document = answer
@@ -203,3 +242,28 @@ async def answers(port: int, sent: dict[str, bytes]) -> dict[tuple[str, str], An
             raise RuntimeError(f"{name} got status {status}: {owed[path, name]}")
     client._hang_up()
     return owed
+
+
+async def large_upload(port: int, data: bytes) -> tuple[int, bool]:
+    """Send one large clip; the status, and whether a refusal says when to come back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    request = _request("/classify", data)
+    try:
+        for begin in range(0, len(request), 1 << 18):
+            writer.write(request[begin : begin + (1 << 18)])
+            await writer.drain()
+    except ConnectionError:
+        pass  # refused on the way: the answer is there to be read
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    finally:
+        writer.close()
+    return int(head[9:12]), b"\r\nretry-after:" in head
+
+
+def large_clip(mb: float) -> bytes:
+    """A stereo WAV file of `mb` megabytes of 10^6 bytes, 16 bit at 44.1 kHz: faint noise."""
+    samples = np.random.default_rng(1).integers(-200, 200, (round(mb * 1e6 / 4), 2), np.int16)
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, 44_100, format="WAV", subtype="PCM_16")
+    return stream.getvalue()

@@ -1,6 +1,9 @@
 """Minutes of load from clients of every kind, then a killed worker under the same load.
 
 - every answer is right, also to slow clients and beside vanishing ones: no error that is not the client's
+- clients that drip a byte now and then get 408, and connections that are opened and left are closed
+- of 64 large uploads at once, more than the budgets hold, each is answered or told when to come back (503), and the
+  worker's memory stays within what is set for uploads (``--crowd-mb`` above it for their connections and decoding)
 - memory is flat after the warm-up: the worker's median resident memory in the last third of the run is at most
   ``--flat-mb`` above that in the second third (its slope is reported beside it)
 - nothing is left in the temporary folder, no traceback in the log, no request counted as still at work
@@ -18,12 +21,13 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-from clients import Client, Report, answers, files
+from clients import Client, Report, answers, files, large_clip, large_upload
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -32,6 +36,10 @@ from serving import Server, add_model_argument, earshot, running
 
 RESTS_ON = (*record.SERVICE, "benchmarks/soak", "benchmarks/serving.py")
 REPLACED_S = 60.0  # a new worker must answer within
+LARGE_UPLOADS = 64
+ADMITTED = 25  # so many of them fit on the disk set for uploads
+# Short deadlines, so that minutes see many of them; little memory for uploads, so that large ones fill it.
+SETTINGS = {"upload_idle_s": 3.0, "head_timeout_s": 3.0, "uploads_memory_mb": 60.0}
 
 
 def main() -> None:
@@ -40,11 +48,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="of load before the kill (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=32, help="at once (default: %(default)s)")
     parser.add_argument("--flat-mb", type=float, default=5.0, help="allowed growth (default: %(default)s)")
+    parser.add_argument("--large-mb", type=float, default=40.0, help="of each large upload (default: %(default)s)")
+    parser.add_argument("--crowd-mb", type=float, default=60.0, help="allowed beside them (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args()
     machine = record.machine("bentoml")
-    with tempfile.TemporaryDirectory() as scratch, running(earshot(Path(scratch) / "home", args.model)) as server:
-        result = asyncio.run(soak(server, args.minutes * 60, args.clients, args.flat_mb))
+    with tempfile.TemporaryDirectory() as scratch:
+        params = Path(scratch) / "params.yaml"
+        settings = SETTINGS | {"uploads_disk_mb": max(ADMITTED * args.large_mb, 100.0), "batch_max_mb": 100.0}
+        params.write_text(json.dumps({"service": settings | {"recording_max_mb": 100.0}}))
+        with running(earshot(Path(scratch) / "home", args.model, params)) as server:
+            result = asyncio.run(soak(server, args.minutes * 60, args.clients, args.flat_mb, args.large_mb))
+    result["crowd"]["allowed_mb"] = SETTINGS["uploads_memory_mb"] + args.crowd_mb
+    result["passed"] = result["passed"] and result["crowd"]["growth_mb"] <= result["crowd"]["allowed_mb"]
     result = {"clients": args.clients, "minutes": args.minutes, **result}
     print(json.dumps(result, indent=1))
     if args.json:
@@ -53,8 +69,8 @@ def main() -> None:
         sys.exit("failed")
 
 
-async def soak(server: Server, seconds: float, clients: int, flat_mb: float) -> dict[str, Any]:
-    """The load, the kill, and what was seen."""
+async def soak(server: Server, seconds: float, clients: int, flat_mb: float, large_mb: float) -> dict[str, Any]:
+    """The load, the large uploads, the kill, and what was seen."""
     sent = files()
     owed = await answers(server.port, sent)
     report, over = Report(), asyncio.Event()
@@ -62,6 +78,7 @@ async def soak(server: Server, seconds: float, clients: int, flat_mb: float) -> 
     try:
         samples = await watch(server, seconds)
         answered = dict(report.answered)
+        large = await crowd_in(server, report, large_clip(large_mb))
         replaced_s, pid = await kill(server, report)
         after_kill = sum(report.answered.values())
         await asyncio.sleep(min(20.0, seconds))
@@ -80,6 +97,7 @@ async def soak(server: Server, seconds: float, clients: int, flat_mb: float) -> 
         "patient_p95_s": round(float(np.percentile(report.latencies_s, 95)), 3),
         "errors": report.errors[:20],
         "memory": memory,
+        "crowd": large,
         "killed": {
             "replaced_after_s": replaced_s,
             "same_worker": server.worker().pid == pid,
@@ -93,6 +111,8 @@ async def soak(server: Server, seconds: float, clients: int, flat_mb: float) -> 
     result["passed"] = (
         not report.errors
         and memory["growth_mb"] <= flat_mb
+        and large["statuses"].keys() <= {"200", "503"}
+        and large["refusals_without_retry_after"] == 0
         and replaced_s is not None
         and not result["killed"]["same_worker"]
         and after_kill > 0
@@ -101,6 +121,30 @@ async def soak(server: Server, seconds: float, clients: int, flat_mb: float) -> 
         and not any(at_work.values())
     )
     return result
+
+
+async def crowd_in(server: Server, report: Report, data: bytes) -> dict[str, Any]:
+    """Large uploads at once, beside all other clients: statuses, and the worker's memory before and at most."""
+    worker = server.worker()
+    before = most = worker.memory_info().rss
+    report.crowded = True
+    uploads = {asyncio.ensure_future(large_upload(server.port, data)) for _ in range(LARGE_UPLOADS)}
+    waiting = set(uploads)
+    while waiting:
+        _, waiting = await asyncio.wait(waiting, timeout=0.2)
+        most = max(most, worker.memory_info().rss)
+    report.crowded = False
+    answers = [upload.result() for upload in uploads]
+    return {
+        "uploads": LARGE_UPLOADS,
+        "mb_each": round(len(data) / 1e6, 1),
+        "statuses": {str(status): count for status, count in sorted(Counter(status for status, _ in answers).items())},
+        "refusals_without_retry_after": sum(status == 503 and not told for status, told in answers),
+        "others_told_to_wait": report.told_to_wait,
+        "before_mb": round(before / 1e6, 1),
+        "most_mb": round(most / 1e6, 1),
+        "growth_mb": round((most - before) / 1e6, 1),
+    }
 
 
 async def watch(server: Server, seconds: float) -> list[tuple[float, int, int, int]]:
@@ -151,8 +195,8 @@ def counted_at_work(server: Server) -> dict[str, float]:
     """What the service itself says is not finished."""
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    gauges = ("earshot_queue_depth", "earshot_requests_in_progress")
-    values = {line.split()[0].partition("{")[0]: float(line.split()[-1]) for line in lines if line.startswith(gauges)}
+    gauges = ("earshot_budget_used", "earshot_requests_in_progress")
+    values = {line.split()[0].replace('"', ""): float(line.split()[-1]) for line in lines if line.startswith(gauges)}
     values["earshot_requests_in_progress"] -= 1  # this one
     return values
 

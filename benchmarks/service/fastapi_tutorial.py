@@ -1,10 +1,10 @@
-"""The service that Earshot is compared with: the same network over FastAPI, built the way tutorials build it.
+"""The same network over FastAPI, built the way tutorials build it.
 
 `UploadFile` read whole, soundfile to float, torchaudio transforms made for each request, and onnxruntime with its
 defaults on the network quantised dynamically. Weights are unsigned, since signed ones take 20 times as long in
 onnxruntime's dynamic convolution, and PyTorch's dynamic quantisation leaves convolutions alone.
 
-    PEER_MODEL=models/earshot.onnx PEER_HANDLER=async uvicorn fastapi_peer:app
+    PEER_MODEL=models/earshot.onnx PEER_HANDLER=async uvicorn fastapi_tutorial:app
 """
 
 import io
