@@ -78,9 +78,9 @@ class Server:
         children = psutil.Process(self.process.pid).children(recursive=True)
         return [child for child in children if "_bentoml_impl.worker.service" in " ".join(child.cmdline())]
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self, headers: dict[str, str] | None = None) -> dict[str, float]:
         """Series to value, as `/metrics` shows them."""
-        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
+        lines = httpx.get(f"{self.url}/metrics", headers=headers).text.splitlines()
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[:1] not in ("#", "")}
 
     def send(self, data: bytes, path: str = "/classify", content_type: str = "") -> socket.socket:

@@ -245,7 +245,7 @@ def test_metrics(server: Server) -> None:
     assert grew("earshot_confidence_count") == 2
     assert grew('earshot_rejected_total{reason="undecodable"}') == 1
     assert grew('earshot_audio_seconds_total{route="/classify"}') == 4.0
-    assert after["earshot_queue_depth"] == 0
+    assert after['earshot_budget_used{budget="clips"}'] == 0
     assert any(name.startswith("bentoml_service_request_total") for name in after)
 
 

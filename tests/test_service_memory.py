@@ -30,7 +30,7 @@ def test_memory_is_handed_back_at_rest(tiny_model_path: Path, monkeypatch: pytes
     at_work: list[int] = []
     made = Engine(Settings(tiny_model_path, ServiceParams(), TimelineParams()), NoMetrics())  # type: ignore[arg-type]
     monkeypatch.setattr(engine_module, "_REST_S", 0.2)
-    monkeypatch.setattr(engine_module, "give_back", lambda: at_work.append(made._waiting))
+    monkeypatch.setattr(engine_module, "give_back", lambda: at_work.append(made._at_work))
 
     async def work_then_rest() -> None:
         await made.classify(noise(1))

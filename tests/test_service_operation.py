@@ -84,9 +84,12 @@ def test_flagged_clips_are_kept_with_their_answer(server: Server) -> None:
     assert answer["flag_for_review"]  # the threshold of this server is 1
     assert classify(server, data).status_code == 200  # the same again is kept once
     clips = server.home / "review" / "clips"
-    (kept,) = [path for path in clips.glob("*.flac") if path.read_bytes() == data]
+    (kept,) = wait_for(
+        lambda: [p for p in clips.glob("*.flac") if p.read_bytes() == data and p.with_suffix(".json").exists()]
+    )
     assert json.loads(kept.with_suffix(".json").read_text()) == answer
     assert {path.suffix for path in clips.iterdir()} == {".flac", ".json"}
+    assert server.metrics(TOKEN)['earshot_review_clips_not_kept_total{reason="duplicate"}'] == 1
 
 
 def test_an_unknown_clip_is_kept_and_labelled_however_low_the_threshold(
@@ -96,13 +99,13 @@ def test_an_unknown_clip_is_kept_and_labelled_however_low_the_threshold(
     params, environment = {"review_threshold": 0.0}, {"EARSHOT_REVIEW_DIR": str(kept)}
     with running(tmp_path / "home", tiny_model_path, params, **environment) as server:
         assert not classify(server, hum()).json()["flag_for_review"]
-        assert not kept.exists()
+        assert not list(kept.glob("clips/*"))
         data = sounds.wav(tiny_model.sound(tiny_model.OUTSIDE, 2.0), RATE, "PCM_16", "FLAC").getvalue()
         answer = classify(server, data).json()
         assert (answer["predicted_class"], answer["flag_for_review"]) == ("unknown", True)
+        assert wait_for(lambda: server.metrics()["earshot_review_clips_total"] == 1)
         (clip,) = ReviewFolder(kept).clips()
         assert clip.answer == answer
-        assert server.metrics()["earshot_review_clips_total"] == 1
     assert main(["review", str(kept)]) == 0
     assert f"unknown, most like {answer['top'][0]['label']}" in capsys.readouterr().out
     assert main(["review", str(kept), "--label", f"{Path(clip.path).stem}=horn"]) == 0

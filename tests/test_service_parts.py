@@ -1,10 +1,8 @@
-"""Parts of the service that need no server: batching, the queue, kept clips and their review, requirements."""
+"""Parts of the service that need no server: batching, budgets, work that is stopped, requirements."""
 
 import asyncio
-import csv
 import io
 import json
-import os
 import subprocess
 import threading
 import time
@@ -17,20 +15,18 @@ import pytest
 
 import sounds
 import tiny_model
-from earshot.commands.cli import main
 from earshot.core.errors import EarshotError
 from earshot.model.session import Model
 from earshot.service import answers, build
 from earshot.service.about import cannot_hear
+from earshot.service.admission import Admission, Allowance
 from earshot.service.batching import MAX_WINDOWS, BatchedModel
 from earshot.service.config import ServiceParams, Settings, read_settings
 from earshot.service.engine import Engine, while_client_waits
 from earshot.service.front import Front
-from earshot.service.kept import ReviewFolder
 from earshot.service.refusals import ClientGoneError, RefusedError
 from earshot.service.requirements import RequirementsError, closure, requirements
 from earshot.service.spool import Spool
-from earshot.sources.folder import index
 from earshot.stream.config import TimelineParams
 from service_server import ROOT
 
@@ -196,13 +192,16 @@ def test_a_defect_is_500_in_the_same_shape(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_too_many_at_once_are_told_to_wait(tiny_model_path: Path) -> None:
-    made = engine(tiny_model_path, max_waiting=2, threads=1)
-
-    async def ask() -> list[Any]:
-        return await asyncio.gather(*(made.classify(long_sound(1)) for _ in range(3)), return_exceptions=True)
-
-    refused = [answer for answer in asyncio.run(ask()) if isinstance(answer, RefusedError)]
-    assert [(error.status, error.reason) for error in refused] == [(503, "busy")]
+    made = engine(tiny_model_path, max_clips=2, max_recordings=1)
+    clips = made.admission.clips
+    with clips.held(2), pytest.raises(RefusedError) as caught:
+        clips.take(1)
+    error = caught.value
+    assert (error.status, error.reason, error.headers) == (503, "busy", {"Retry-After": "1"})
+    assert clips.used == 0
+    with made.admission.recordings.held(), clips.held():  # recordings take no clip's place
+        assert clips.used == 1
+    made.close()
 
 
 def test_work_without_end_is_stopped(tiny_model_path: Path) -> None:
@@ -230,165 +229,65 @@ def test_work_stops_when_the_client_goes(tiny_model_path: Path) -> None:
 
     with pytest.raises(ClientGoneError):
         asyncio.run(while_client_waits(gone, made.classify(long_sound(30))))
-    assert made._waiting == 0
+    assert made._at_work == 0
 
 
 def test_a_spool_gives_back_what_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     data = np.random.default_rng(0).bytes(100_000)
     for memory_bytes in (10, 200_000):
-        spool = Spool(memory_bytes)
+        admission = Admission(ServiceParams())
+        allowance = Allowance(admission, memory_bytes, len(data))
+        spool = Spool(allowance)
         for start in range(0, len(data), 7000):
             spool.write(data[start : start + 7000])
-            if spool.wants_flush:
+            if allowance.in_memory > allowance.memory_bytes:
                 spool.flush()
                 assert not any(tmp_path.iterdir())  # it has no name
+        if spool.on_disk:
+            spool.flush()
         assert spool.open().read() == data
         assert spool.open().read(3) == data[:3]
-        spool.close()
-        spool.close()
+        assert admission.memory.used == min(memory_bytes, len(data))
+        assert admission.disk.used == len(data) - admission.memory.used
+        allowance.share()  # somebody else reads it too
+        allowance.release()
+        assert spool.open().read() == data
+        allowance.release()
+        assert [budget.used for budget in admission] == [0] * 5
+        with pytest.raises(ValueError, match="closed"):
+            spool.open()
 
 
-def flac(seed: int) -> io.BytesIO:
-    return sounds.wav(tiny_model.sound("hum", 1.0, seed), RATE, "PCM_16", "FLAC")
+def test_an_upload_of_unknown_length_takes_disk_as_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    admission = Admission(ServiceParams(uploads_disk_mb=20.0, recording_max_mb=20.0, clip_max_mb=20, batch_max_mb=20))
+    allowance = Allowance(admission, 300_000, None)
+    spool = Spool(allowance)
+    assert admission.disk.used == 0
+
+    def pour() -> None:
+        for _ in range(100):
+            spool.write(bytes(300_000))
+            spool.flush()
+
+    with pytest.raises(RefusedError, match="disk") as caught:
+        pour()
+    assert (caught.value.status, spool.size) == (503, 300_000 * 67)
+    assert admission.disk.used <= 20e6
+    allowance.release()
+    assert [budget.used for budget in admission] == [0] * 5
 
 
-ANSWER = {"predicted_class": "hum", "confidence": 0.41, "duration_s": 1.0}
-
-
-def test_old_clips_go_and_labelled_ones_stay(tmp_path: Path) -> None:
-    folder = ReviewFolder(tmp_path, max_age_days=1.0)
-    for seed in range(3):
-        assert folder.keep(flac(seed), {**ANSWER, "seed": seed})
-    first, second, third = sorted(tmp_path.glob("clips/*.flac"), key=lambda path: path.read_bytes() != b"")
-    main(["review", str(tmp_path), "--label", f"{first.stem}=hum"])
-    for path in (first, second):
-        os.utime(path, (0, 0))
-    folder.keep(flac(9), ANSWER)
-    assert first.is_file()
-    assert third.is_file()
-    assert not second.exists()
-    assert not second.with_suffix(".json").exists()
-
-
-def test_the_folder_keeps_below_its_size(tmp_path: Path) -> None:
-    size = len(flac(0).getvalue()) / 1e6
-    folder = ReviewFolder(tmp_path, max_mb=3.5 * size)
-    for seed in range(8):
-        folder.keep(flac(seed), ANSWER)
-    kept = list(folder.clips())
-    assert 1 <= len(kept) <= 3
-    assert sum(path.stat().st_size for path in (tmp_path / "clips").iterdir()) <= 3.5e6 * size
-    assert not folder.keep(io.BytesIO(b"RIFF" + bytes(round(4e6 * size))), ANSWER)  # alone too large
-
-
-def test_kept_clips_become_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = ReviewFolder(tmp_path / "kept")
-    for seed in range(5):
-        folder.keep(flac(seed), ANSWER)
-    paths = [clip.path for clip in folder.clips()]
-    assert main(["review", str(folder.root)]) == 0
-    shown = capsys.readouterr().out
-    assert all(path in shown for path in paths)
-    assert "hum 0.41" in shown
-    assert main(["review", str(folder.root), "--json"]) == 0
-    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [entry["path"] for entry in listed] == paths
-    assert listed[0]["answer"] == ANSWER
-    sheet = tmp_path / "sheet.csv"
-    sheet.write_text(
-        "path,label\n" + "".join(f"{path},{'hum' if i < 2 else 'dog'}\n" for i, path in enumerate(paths[:4]))
-    )
-    assert main(["review", str(folder.root), "--labels", str(sheet)]) == 0
-    assert main(["review", str(folder.root), "--label", f"{Path(paths[1]).stem}=fan"]) == 0
-    assert main(["review", str(folder.root), "--label", f"{Path(paths[0]).stem}=fan"]) == 0
-    capsys.readouterr()
-    assert main(["review", str(folder.root), "--json"]) == 0
-    assert [json.loads(line)["path"] for line in capsys.readouterr().out.splitlines()] == paths[4:]
-    read = index(folder.root)
-    assert dict(zip(read.clips["path"], read.clips["label"], strict=True)) == dict(
-        zip(paths[:4], ["fan", "fan", "dog", "dog"], strict=True)
-    )
-    assert read.unlisted == (paths[4],)
-    assert read.clips["recording"].nunique() == 4
-    assert main(["review", str(folder.root), "--drop", Path(paths[4]).stem]) == 0
-    assert not (folder.root / paths[4]).exists()
-
-
-def test_an_unknown_clip_can_be_labelled_by_any_name_but_unknown(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = ReviewFolder(tmp_path)
-    ranked = [{"label": "hum", "probability": 0.41}, {"label": "hiss", "probability": 0.35}]
-    folder.keep(flac(0), {**ANSWER, "predicted_class": "unknown", "known": 0.1, "top": ranked})
-    folder.keep(flac(1), ANSWER)
-    assert main(["review", str(tmp_path)]) == 0
-    assert "unknown, most like hum" in capsys.readouterr().out
-    unknown = next(clip.path for clip in folder.clips() if clip.answer["predicted_class"] == "unknown")
-    sheet = tmp_path / "sheet.csv"
-    sheet.write_text(f"path,label\n{unknown}, unknown\n")
-    for refused in (["--label", f"{unknown}=unknown"], ["--labels", str(sheet)]):
-        assert main(["review", str(tmp_path), *refused]) == 1
-        complaint = capsys.readouterr().err
-        assert unknown in complaint
-        assert "--drop" in complaint
-    assert folder.labels() == {}
-    for clip in folder.clips():
-        label = "horn" if clip.path == unknown else "hum"
-        assert main(["review", str(tmp_path), "--label", f"{clip.path}={label}"]) == 0
-    assert folder.labels() == {clip.path: "horn" if clip.path == unknown else "hum" for clip in folder.clips()}
-
-
-@pytest.mark.parametrize("table", [True, False])
-def test_kept_clips_join_a_data_set(tmp_path: Path, table: bool) -> None:
-    folder = ReviewFolder(tmp_path / "kept")
-    for seed in range(2):
-        folder.keep(flac(seed), ANSWER)
-    for i, clip in enumerate(folder.clips()):
-        main(["review", str(folder.root), "--label", f"{Path(clip.path).stem}={'ab'[i]}"])
-    mine = tmp_path / "mine"
-    for label in "ab":
-        (mine / label).mkdir(parents=True)
-        for take in ("one", "two", "three"):
-            (mine / label / f"{take}.flac").write_bytes(flac(3).getvalue())
-    if table:
-        rows = [
-            f"{label}/{take}.flac,{label},{fold}"
-            for label in "ab"
-            for fold, take in enumerate(("one", "two", "three"), 1)
-        ]
-        (mine / "clips.csv").write_text("path,label,fold\n" + "\n".join(rows) + "\n")
-    for _ in range(2):  # the second time there is nothing left to copy
-        assert main(["review", str(folder.root), "--into", str(mine)]) == 0
-    read = index(mine).clips
-    assert len(read) == 8
-    new = read[read["path"].str.contains("T")]
-    assert sorted(new["label"]) == ["a", "b"]
-    if table:
-        assert set(new["fold"]) == {1}
-        with (mine / "clips.csv").open() as stream:
-            assert next(csv.reader(stream)) == ["path", "label", "fold"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--label", "zzz=dog"], "0 clips"),
-        (["--label", "flac=dog"], "2 clips"),
-        (["--label", "nonsense"], "CLIP=LABEL"),
-        (["--labels", "absent.csv"], "cannot be read"),
-        (["--into", "absent"], "no folder"),
-    ],
-)
-def test_review_says_what_is_wrong(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
-) -> None:
-    folder = ReviewFolder(tmp_path)
-    for seed in range(2):
-        folder.keep(flac(seed), ANSWER)
-    assert main(["review", str(tmp_path), *arguments]) == 1
-    assert says in capsys.readouterr().err
-    assert not (tmp_path / "clips.csv").exists()
+def test_memory_is_shared_out_until_there_is_none() -> None:
+    admission = Admission(ServiceParams(uploads_memory_mb=5.0))
+    held = [Allowance(admission, 2_000_000, 50_000_000) for _ in range(3)]
+    assert [one.memory_bytes for one in held] == [2_000_000, 2_000_000, 1_000_000]
+    with pytest.raises(RefusedError, match="memory"):
+        Allowance(admission, 2_000_000, 50_000_000)
+    assert admission.disk.used == 145_000_000  # the refused one took nothing
+    held[0].release()
+    assert Allowance(admission, 2_000_000, 100).memory_bytes == 100
 
 
 def test_the_bento_needs_no_training_library() -> None:

@@ -38,9 +38,14 @@ def unharmed(server: Server) -> Iterator[None]:
     assert good.json()["predicted_class"] == "whistle"
     assert [worker.pid for worker in server.workers()] == workers
     assert sorted(server.temporary.iterdir()) == files
-    assert wait_for(lambda: server.metrics()["earshot_queue_depth"] == 0)
+    assert wait_for(lambda: at_work(server) == 0)
     assert wait_for(lambda: not any("(deleted)" in name and "tmp" in name for name in _open_files(workers[0])))
     assert "Traceback" not in server.log.read_text()
+
+
+def at_work(server: Server) -> float:
+    shown = server.metrics()
+    return shown['earshot_budget_used{budget="clips"}'] + shown['earshot_budget_used{budget="recordings"}']
 
 
 def whistle(duration_s: float = 1.0) -> bytes:
@@ -248,7 +253,7 @@ def test_work_that_nobody_waits_for_stops(server: Server) -> None:
                 with connection.makefile("rb") as answer:
                     assert any(b"heard_s" in line for line in answer)
             else:
-                assert wait_for(lambda: server.metrics()["earshot_queue_depth"] == 1)
+                assert wait_for(lambda: at_work(server) == 1)
         (line,) = wait_for(lambda mark=mark: [x for x in _log(server) if x["request_id"] == mark])
         assert (line["reason"], line["audio_s"] < 3600) == ("client_gone", True)
 

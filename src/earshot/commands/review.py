@@ -1,17 +1,24 @@
 """`earshot review`: the clips the service flagged and kept, listed, labelled and handed to the next training run."""
 
 import argparse
-import csv
+import difflib
 import json
 import os
+import re
 import shutil
+import stat
+import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from earshot.commands.common import Subparsers, add_command, table
 from earshot.core.errors import EarshotError
-from earshot.core.files import atomic_file, exclusive, write_csv
+from earshot.core.files import atomic_file, write_csv
 from earshot.core.labels import UNKNOWN
 from earshot.service.kept import CLIPS, COLUMNS, TABLE, KeptClip, ReviewFolder
+from earshot.service.label_table import LabelTable, read_label_table
+
+_NEAR = 0.7  # `difflib`'s ratio from which a new label looks like a misspelt one
 
 _DETAILS = """\
 List the clips that the service was not sure of or called unknown, and kept (it does where
@@ -25,6 +32,7 @@ _EXAMPLES = """\
   earshot review kept/
   earshot review kept/ --label 1f3a=dog_bark --label 77c0=siren
   earshot review kept/ --labels sheet.csv       columns path and label, as --json lists the paths
+  earshot review kept/ --label 90ab=goose --new-class goose
   earshot review kept/ --drop 90ab              not worth keeping
   earshot review kept/ --into data/mine && make repro DATASET=folder DATASET_PATH=data/mine"""
 
@@ -49,6 +57,13 @@ def add_parser(commands: Subparsers) -> None:
         "--label", metavar="CLIP=LABEL", action="append", default=[], help="CLIP is any part of one clip's name"
     )
     parser.add_argument("--labels", metavar="FILE", type=Path, help="a CSV file with the columns path and label")
+    parser.add_argument(
+        "--new-class",
+        metavar="LABEL",
+        action="append",
+        default=[],
+        help="accept this label although it is much like a class that is known",
+    )
     parser.add_argument("--drop", metavar="CLIP", action="append", default=[], help="delete a clip and its answer")
     parser.add_argument("--into", metavar="FOLDER", type=Path, help="copy labelled clips into this data set")
     parser.set_defaults(run=run)
@@ -67,7 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.labels:
         given += read_sheet(arguments.labels)
     labels = {find(clips, name).path: label for name, label in given}
-    refuse_unknown(labels)
+    refuse_labels(labels)
+    refuse_misspelt(labels.values(), known_classes(folder, clips), arguments.new_class)
     drop(folder, [find(clips, name) for name in arguments.drop])
     if labels:
         add_labels(folder, labels)
@@ -101,13 +117,10 @@ def read_pair(text: str) -> tuple[str, str]:
 def read_sheet(path: Path) -> list[tuple[str, str]]:
     """Clips and labels of a CSV file; rows without a label are left out."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReviewError(f"{path} cannot be read: {error}") from error
-    if rows and not {"path", "label"} <= rows[0].keys():
-        raise ReviewError(f"{path} must have the columns path and label, not {', '.join(rows[0])}")
-    return [(row["path"], row["label"].strip()) for row in rows if row["label"] and row["label"].strip()]
+        table = read_label_table(path)
+    except FileNotFoundError as error:
+        raise ReviewError(f"{path} cannot be read: there is no such file") from error
+    return [(row["path"], row["label"]) for row in table.rows if row["label"]]
 
 
 def find(clips: list[KeptClip], name: str) -> KeptClip:
@@ -120,17 +133,49 @@ def find(clips: list[KeptClip], name: str) -> KeptClip:
 
 def add_labels(folder: ReviewFolder, labels: dict[str, str]) -> None:
     """Write `labels` (path to label) into the folder's ``clips.csv``, over those that are there."""
-    with exclusive("review", folder.root / ".earshot"):
-        rows = folder.table()
+    with folder.locked():
+        table = folder.table()
+        columns = table.columns + [column for column in COLUMNS if column not in table.columns]
+        rows = {row["path"]: row for row in table.rows}
         for path, label in labels.items():
             # Every upload counts as a recording of its own; who knows better edits the column.
-            rows[path] = {"path": path, "recording": Path(path).stem, **rows.get(path, {}), "label": label}
-        write_csv(folder.root / TABLE, [rows[path] for path in sorted(rows)], COLUMNS)
+            new = {**dict.fromkeys(columns, ""), "path": path, "recording": Path(path).stem}
+            rows[path] = {**new, **rows.get(path, {}), "label": label}
+        folder.write_table(LabelTable(columns, [rows[path] for path in sorted(rows)]))
 
 
-def refuse_unknown(labels: dict[str, str]) -> None:
-    """No data set may have a class of the name that the answer to sounds of no class has."""
+def known_classes(folder: ReviewFolder, clips: Iterable[KeptClip]) -> set[str]:
+    """Classes of the models that answered, and labels that were given before."""
+    ranked = {entry["label"] for clip in clips for entry in clip.answer.get("top", ())}
+    return folder.classes() | ranked | set(folder.labels().values())
+
+
+def refuse_misspelt(labels: Collection[str], known: set[str], accepted: Collection[str]) -> None:
+    """A label that is new, and much like one that is known, is taken for a mistake; other new ones are named."""
+    plain = {_plain(label): label for label in known}
+    for label in sorted(set(labels) - known - set(accepted)):
+        near = difflib.get_close_matches(_plain(label), plain, 1, _NEAR)
+        if near:
+            raise ReviewError(
+                f"{label!r} is no class so far: did you mean {plain[near[0]]!r}? If it is a new class, add "
+                f"--new-class {label}"
+            )
+        if known:
+            print(f"new class {label!r}; known so far: {', '.join(sorted(known))}", file=sys.stderr)
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"[\W_]+", "_", label.lower())
+
+
+def refuse_labels(labels: dict[str, str]) -> None:
+    """A label becomes the name of a folder, and must be one; none may be that of the answer to sounds of no class."""
     for path, label in labels.items():
+        if re.search(r"[/\\\x00-\x1f\x7f]", label) or label.startswith("."):
+            raise ReviewError(
+                f"{path}: {label!r} can be no label, since it becomes the name of a folder: use no slash, no control "
+                "character, and no full stop at the beginning"
+            )
         if label == UNKNOWN:
             raise ReviewError(
                 f"{path}: {UNKNOWN!r} can be no label, since it is the answer to sounds of no class; name what is "
@@ -160,16 +205,21 @@ def copy_into(folder: ReviewFolder, target: Path) -> int:
         raise ReviewError(f"{target} is no folder")
     if (target / "metadata").is_dir() or (target / "meta").is_dir():
         raise ReviewError(f"{target} has a published layout, which is left as it is; use a `folder` data set of yours")
+    labels = folder.labels()
+    refuse_labels(labels)
+    for path in labels:
+        if not (folder.root / path).resolve().is_relative_to(folder.root.resolve()):
+            raise ReviewError(f"{folder.root / TABLE}: the path {path!r} leaves the folder: correct it there")
     rows, columns = _read_table(target / TABLE)
     present = {row["path"] for row in rows}
     folds = sorted({row["fold"] for row in rows if row.get("fold")}, key=float)
     copied = 0
-    for path, label in sorted(folder.labels().items()):
+    for path, label in sorted(labels.items()):
         source = folder.root / path
         place = f"reviewed/{source.name}" if columns else f"{label}/{source.name}"
         if place in present or not source.is_file() or (not columns and (target / place).exists()):
             continue
-        with atomic_file(target / place) as temporary:
+        with atomic_file(target / place, stat.S_IMODE(source.stat().st_mode)) as temporary:  # private stays private
             shutil.copyfile(source, temporary)
         copied += 1
         new = {"path": place, "label": label, "recording": source.stem, "fold": folds[0] if folds else ""}
@@ -182,14 +232,13 @@ def copy_into(folder: ReviewFolder, target: Path) -> int:
 def _read_table(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     if not path.is_file():
         return [], []
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        return list(reader), list(reader.fieldnames or ())
+    table = read_label_table(path)
+    return table.rows, table.columns
 
 
 def _row(clip: KeptClip, label: str) -> tuple[str, ...]:
     answer = clip.answer
     heard = f"{answer.get('predicted_class', '?')} {answer.get('confidence', 0):.2f}"
     if answer.get("predicted_class") == UNKNOWN:
-        heard = f"{UNKNOWN}, most like {answer['top'][0]['label']}"
+        heard = f"{UNKNOWN}, most like {answer['top'][0]['label']}" if answer.get("top") else UNKNOWN
     return clip.path, f"{answer.get('duration_s', 0):.1f} s", heard, label

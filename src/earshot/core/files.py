@@ -23,8 +23,11 @@ STATE_DIR = Path(".earshot")  # resumable state and locks; ignored by Git and DV
 
 
 @contextlib.contextmanager
-def atomic_file(target: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; rename it to `target` on success, delete it on any exception."""
+def atomic_file(target: str | Path, mode: int = 0o644) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; rename it to `target` on success, delete it on any exception.
+
+    The file ends with the permissions `mode`, whatever the umask; until then only its owner can read it.
+    """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".partial-", suffix=target.suffix, dir=target.parent)
@@ -33,7 +36,7 @@ def atomic_file(target: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush_to_disk(temporary)
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -59,9 +62,9 @@ def atomic_directory(target: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_json(target: str | Path, value: Any) -> None:
+def write_json(target: str | Path, value: Any, mode: int = 0o644) -> None:
     """Write `value` as indented JSON with a final newline, atomically; NaN and infinity are errors."""
-    with atomic_file(target) as temporary:
+    with atomic_file(target, mode) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -24,19 +24,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from earshot.core.errors import EarshotError
-from earshot.hearing.decode import AudioError, stream_mono
 from earshot.model.session import Model
-from earshot.service import answers, logs
+from earshot.service import answers, connections, logs
 from earshot.service.config import Settings, read_settings
 from earshot.service.engine import Engine
 from earshot.service.front import Front
 from earshot.service.memory import ONE_HEAP, settle
 from earshot.service.metrics import Metrics
 from earshot.service.openapi import METHODS, OPEN
-from earshot.service.refusals import from_audio
+from earshot.service.refusals import RefusedError, too_large, too_many_files
 from earshot.service.routes import Routes, page_paths
-from earshot.stream.classify import classify
-from earshot.stream.timeline import Timeline
 
 # `bentoml serve` reads BENTOML_DO_NOT_TRACK before it imports this, and remembers it. It sends its reports only later:
 # it reads the variable again, which `earshot/__init__.py` has set.
@@ -81,6 +78,7 @@ class EarshotService(bentoml.Service):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application of one worker."""
+        connections.install(SETTINGS.params)
         app: Any = super().to_asgi(is_main)
         unwanted = {"TimeoutMiddleware"} if _traced() else {"TimeoutMiddleware", "OpenTelemetryMiddleware"}
         app.user_middleware = [m for m in app.user_middleware if m.cls.__name__ not in unwanted]
@@ -138,23 +136,24 @@ class Earshot:
     @bentoml.api(route="/classify")
     def classify(self, file: Path) -> dict[str, Any]:
         """Name the sound in a file."""
-        return answers.classification(engine_of_this_worker(), classify(engine_of_this_worker().model, file))
+        engine = engine_of_this_worker()
+        return answers.classification(engine, engine.classify_file(file))
 
     @bentoml.api(route="/classify_batch")
     def classify_batch(self, files: list[Path]) -> dict[str, Any]:
         """Name the sounds in many files; one bad file spoils no other."""
+        params = SETTINGS.params
+        if len(files) > params.batch_max_files:
+            raise too_many_files(params.batch_max_files)
+        if sum(file.stat().st_size for file in files) > params.batch_max_mb * 1e6:
+            raise too_large(round(params.batch_max_mb * 1e6))
         return {"results": [self._one(file) for file in files]}
 
     @bentoml.api(route="/timeline")
     def timeline(self, file: Path) -> dict[str, Any]:
         """What is heard in a recording, and when."""
         engine = engine_of_this_worker()
-        heard = Timeline(engine.model, engine.settings.timeline)
-        events = []
-        for block in stream_mono(file, engine.model.log_mel.params.sample_rate_hz):
-            events.extend(heard.push(block))
-        events.extend(heard.finish())
-        return answers.timeline(engine, events, heard.heard_s)
+        return answers.timeline(engine, *engine.timeline_file(file))
 
     @bentoml.on_deployment
     def check() -> None:
@@ -171,6 +170,5 @@ class Earshot:
     def _one(self, file: Path) -> dict[str, Any]:
         try:
             return {"file": file.name, "status": 200, **self.classify(file)}
-        except AudioError as error:
-            refusal = from_audio(error)
+        except RefusedError as refusal:
             return {"file": file.name, "status": refusal.status, **refusal.body()}

@@ -31,13 +31,20 @@ class ServiceParams:
         max_channels: most channels in a file.
         min_sample_rate_hz: lowest sampling rate of a file.
         max_sample_rate_hz: highest sampling rate of a file.
-        memory_mb: of one upload kept in memory; the rest goes to an unnamed temporary file.
-        max_waiting: sounds of a worker waiting or at work at once; further ones get 503.
+        memory_mb: of one upload (all its files) kept in memory; the rest goes to unnamed temporary files.
+        max_connections: connections of a worker; further ones get 503.
+        max_uploads: uploads that a worker receives at once; further ones get 503.
+        uploads_memory_mb: of all uploads of a worker in memory; later ones go to disk sooner, then get 503.
+        uploads_disk_mb: of all uploads of a worker in temporary files; what does not fit gets 503.
+        max_clips: clips of a worker being received, waiting or at work; further ones get 503.
+        max_recordings: the same of recordings.
         recording_jobs: recordings a worker works on at once; others wait.
-        upload_idle_s: an upload of which nothing has arrived for so long is given up.
+        head_timeout_s: a connection on which no whole request head has come for so long is closed.
+        upload_idle_s: an upload of which too little has arrived in so long is given up,
+        upload_min_kb_s: and how much it must be, in units of 10^3 bytes a second.
         clip_timeout_s: longest time for a clip, from its upload to its answer.
         recording_timeout_s: the same for a recording.
-        review_max_age_days: flagged clips without a label are deleted after so long.
+        review_max_age_days: flagged clips without a label are deleted after so long, by a timer.
         review_max_mb: and the oldest of them while they take more than this.
     """
 
@@ -55,9 +62,16 @@ class ServiceParams:
     min_sample_rate_hz: int = 2_000
     max_sample_rate_hz: int = 384_000
     memory_mb: float = 2.0
-    max_waiting: int = 256
+    max_connections: int = 1000
+    max_uploads: int = 256
+    uploads_memory_mb: float = 128.0
+    uploads_disk_mb: float = 16000.0
+    max_clips: int = 256
+    max_recordings: int = 16
     recording_jobs: int = 1
+    head_timeout_s: float = 10.0
     upload_idle_s: float = 30.0
+    upload_min_kb_s: float = 1.0
     clip_timeout_s: float = 60.0
     recording_timeout_s: float = 3600.0
     review_max_age_days: float = 30.0
@@ -74,6 +88,12 @@ class ServiceParams:
                 f"service.min_sample_rate_hz {self.min_sample_rate_hz} is above max_sample_rate_hz "
                 f"{self.max_sample_rate_hz}"
             )
+        for name in ("clip_max_mb", "batch_max_mb", "recording_max_mb"):
+            if getattr(self, name) > self.uploads_memory_mb + self.uploads_disk_mb:
+                raise ParamsError(
+                    f"service.{name} {getattr(self, name):g} is more than uploads_memory_mb and uploads_disk_mb hold "
+                    "together: raise uploads_disk_mb, or lower it"
+                )
 
     @property
     def clip_limits(self) -> AudioLimits:

@@ -11,19 +11,22 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from earshot.core.files import sha256
-from earshot.hearing.decode import AudioError, AudioLimits, stream_mono
+from earshot.hearing.decode import AudioError, AudioLimits, Source, stream_mono
 from earshot.model.session import Model
+from earshot.service.admission import Admission
 from earshot.service.batching import BatchedModel
 from earshot.service.config import Settings
+from earshot.service.keeper import Keeper
 from earshot.service.kept import ReviewFolder
 from earshot.service.memory import give_back
 from earshot.service.metrics import Metrics
-from earshot.service.refusals import ClientGoneError, busy, from_audio, timed_out
+from earshot.service.refusals import ClientGoneError, from_audio, timed_out, too_large
 from earshot.stream.classify import Classification, Summary, read_batches
 from earshot.stream.events import Event
 from earshot.stream.timeline import Timeline
@@ -66,7 +69,8 @@ class Engine:
         model: the model itself.
         model_sha256: of its file.
         ready: whether it has answered a first clip, and the engine is not closed.
-        review: where flagged clips are kept, if they are.
+        admission: what may be taken of its resources.
+        review: keeps flagged clips, if they are kept.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -81,15 +85,19 @@ class Engine:
         self.model = Model(settings.model)
         self.model_sha256 = sha256(settings.model)
         self.ready = False
+        self.admission = Admission(params, metrics.budget_changed, metrics.budget_refused)
+        for budget in self.admission:
+            metrics.budget_limit(budget.name, budget.limit)
         self._classifier = BatchedModel(self.model, metrics.model_run)
         self._clips = ThreadPoolExecutor(params.threads or os.cpu_count() or 1, "clip")
         self._recordings = ThreadPoolExecutor(params.recording_jobs, "recording")
-        self._waiting = 0
+        self._at_work = 0
         self._last_s = 0.0  # when work ended last, on the event loop's clock
         self._rest: asyncio.TimerHandle | None = None
-        self.review = None
+        self.review: Keeper | None = None
         if settings.review_dir is not None:
-            self.review = ReviewFolder(settings.review_dir, params.review_max_age_days, params.review_max_mb)
+            folder = ReviewFolder(settings.review_dir, params.review_max_age_days, params.review_max_mb)
+            self.review = Keeper(folder, self.model.classes, metrics.kept, metrics.not_kept)
 
     def warm_up(self) -> None:
         """Answer a second of silence, as the first caller's clip would be answered."""
@@ -102,6 +110,8 @@ class Engine:
         self.ready = False
         self._clips.shutdown()
         self._recordings.shutdown()
+        if self.review is not None:
+            self.review.close()
 
     async def classify(self, source: BinaryIO) -> Classification:
         """The answer for one clip. If the caller is cancelled, the work stops.
@@ -111,7 +121,7 @@ class Engine:
         """
         params = self.settings.params
         job = Job()
-        with self._counted():
+        with self._working():
             thread = self._clips.submit(self._classify, source, params.clip_limits, job)
             work = asyncio.wrap_future(thread)
             try:
@@ -121,6 +131,36 @@ class Engine:
                 raise timed_out(params.clip_timeout_s) from None
             finally:
                 await _stop(thread, work, job)
+
+    def classify_file(self, path: Path) -> Classification:
+        """The same for a call in this process, from any thread but the event loop's.
+
+        Raises:
+            RefusedError: there is no answer.
+            OSError: the file cannot be read.
+        """
+        params = self.settings.params
+        refuse_large(path, params.clip_max_mb)
+        job = Job()
+        with self.admission.clips.held():
+            thread = self._clips.submit(self._classify, path, params.clip_limits, job)
+            return _within(params.clip_timeout_s, thread, job)
+
+    def timeline_file(self, path: Path) -> tuple[list[Event], float]:
+        """Events and length in seconds of a recording, for a call in this process.
+
+        Raises:
+            RefusedError: it cannot be heard, or not to its end.
+            OSError: the file cannot be read.
+        """
+        params = self.settings.params
+        refuse_large(path, params.recording_max_mb)
+        job = Job()
+        found: list[Event | float] = []
+        with self.admission.recordings.held():
+            _within(params.recording_timeout_s, self._recordings.submit(self._hear, path, job, found.append), job)
+        heard_s = max((item for item in found if not isinstance(item, Event)), default=0.0)
+        return [item for item in found if isinstance(item, Event)], heard_s
 
     async def timeline(self, source: BinaryIO, receive: Receive) -> AsyncGenerator[Event | float]:
         """Events of a recording while it is heard, and in between, and last, the seconds heard so far.
@@ -142,7 +182,7 @@ class Engine:
             finally:
                 loop.call_soon_threadsafe(found.put_nowait, _Over.HEARD)
 
-        with self._counted():
+        with self._working():
             gone = asyncio.ensure_future(disconnected(receive))
             gone.add_done_callback(lambda _: found.put_nowait(_Over.GONE))
             thread = self._recordings.submit(work)
@@ -160,16 +200,12 @@ class Engine:
                 await _stop(thread, future, job)
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        if self._waiting >= self.settings.params.max_waiting:
-            raise busy()
-        self._waiting += 1
-        self.metrics.queue(+1)
+    def _working(self) -> Iterator[None]:
+        self._at_work += 1
         try:
             yield
         finally:
-            self._waiting -= 1
-            self.metrics.queue(-1)
+            self._at_work -= 1
             loop = asyncio.get_running_loop()
             self._last_s = loop.time()
             if self._rest is None:
@@ -178,13 +214,13 @@ class Engine:
     def _at_rest(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hand memory back if there was no work for a while; else look again. One timer, however many requests."""
         missing_s = self._last_s + _REST_S - loop.time()
-        if self._waiting or missing_s > 0.01:
+        if self._at_work or missing_s > 0.01:
             self._rest = loop.call_later(max(missing_s, _REST_S / 2), self._at_rest, loop)
             return
         self._rest = None
         give_back()
 
-    def _classify(self, source: BinaryIO, limits: AudioLimits, job: Job) -> Classification:
+    def _classify(self, source: Source, limits: AudioLimits, job: Job) -> Classification:
         summary = Summary(self._classifier)
         try:
             job.check()
@@ -195,7 +231,7 @@ class Engine:
         except AudioError as error:
             raise from_audio(error) from error
 
-    def _hear(self, source: BinaryIO, job: Job, report: Callable[[Event | float], object]) -> None:
+    def _hear(self, source: Source, job: Job, report: Callable[[Event | float], object]) -> None:
         limits = self.settings.params.recording_limits
         timeline = Timeline(self.model, self.settings.timeline)
         told_s = 0.0
@@ -213,6 +249,20 @@ class Engine:
             report(timeline.heard_s)
         except AudioError as error:
             raise from_audio(error) from error
+
+
+def refuse_large(path: Path, max_mb: float) -> None:
+    """Raise RefusedError for a file above `max_mb` megabytes of 10^6 bytes."""
+    if path.stat().st_size > max_mb * 1e6:
+        raise too_large(round(max_mb * 1e6))
+
+
+def _within(limit_s: float, thread: "Future[T]", job: Job) -> T:
+    try:
+        return thread.result(limit_s)
+    except TimeoutError:
+        job.cancel()
+        raise timed_out(limit_s) from None
 
 
 class _Over(enum.Enum):

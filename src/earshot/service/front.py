@@ -4,6 +4,7 @@ Request id, bearer token, one shape for every error, metrics and the access log.
 scanner's addresses reach no label of a metric.
 """
 
+import hashlib
 import hmac
 import json
 import random
@@ -20,6 +21,7 @@ from earshot.service.metrics import Metrics
 from earshot.service.refusals import RefusedError
 
 REQUEST_ID = "x-request-id"
+WEBSOCKET = "WEBSOCKET"  # stands for a method in `routes` where a WebSocket may be opened
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _SILENT = {"/livez", "/healthz", "/readyz", "/metrics"}  # asked every few seconds: counted, not logged
 
@@ -52,12 +54,15 @@ class Front:
         self._routes = routes
         self._open = open_routes
         self._page = page
-        self._token = token.encode()
+        self._token = _digest(token.encode()) if token else b""
         self._metrics = metrics
         self._ready = ready
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -69,7 +74,7 @@ class Front:
         begun = time.perf_counter()
         route = self._route(scope["path"])
         try:
-            refusal = self._refusal(scope, route)
+            refusal = self._refusal(scope, route, scope["method"])
             if refusal is not None:
                 answer.reason = refusal.reason
                 await refusal.response()(scope, receive, answer.send)
@@ -95,18 +100,28 @@ class Front:
             if label not in _SILENT or answer.status >= 400:
                 _log(scope, label, method, answer, seconds)
 
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The same checks before a WebSocket is accepted. What is refused gets the same answer as a request."""
+        refusal = self._refusal(scope, self._route(scope["path"]), WEBSOCKET)
+        if refusal is None:
+            await self.app(scope, receive, send)
+            return
+        metrics = self._metrics()
+        if metrics:
+            metrics.rejected(refusal.reason)
+        if "websocket.http.response" in scope.get("extensions", {}):
+            await refusal.response()(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})  # the server makes a 403 of it
+
     def _route(self, path: str) -> str | None:
         if path in self._routes:
             return path
         return self._page[1] if path in self._page[0] else None
 
-    def _refusal(self, scope: Scope, route: str | None) -> RefusedError | None:
+    def _refusal(self, scope: Scope, route: str | None, method: str) -> RefusedError | None:
         if route is None:
             return RefusedError(404, "not_found", "there is nothing here; GET /openapi.json lists what there is")
-        methods = self._routes[route]
-        if scope["method"] not in methods:
-            allowed = ", ".join(sorted(methods))
-            return RefusedError(405, "method_not_allowed", f"{route} takes {allowed}", {"Allow": allowed})
         if self._token and route not in self._open and not self._authorised(scope):
             return RefusedError(
                 401,
@@ -114,6 +129,10 @@ class Front:
                 "send the header 'Authorization: Bearer <token>'",
                 {"WWW-Authenticate": 'Bearer realm="earshot"'},
             )
+        methods = self._routes[route]
+        if method not in methods:
+            allowed = ", ".join(sorted(methods))
+            return RefusedError(405, "method_not_allowed", f"{route} takes {allowed}", {"Allow": allowed})
         if route == "/readyz" and not self._ready():
             return RefusedError(503, "not_ready", "the model has not answered its first clip yet", {"Retry-After": "1"})
         return None
@@ -122,8 +141,14 @@ class Front:
         for name, value in scope["headers"]:
             if name == b"authorization":
                 scheme, _, token = value.partition(b" ")
-                return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)
+                same = hmac.compare_digest(_digest(token.strip()), self._token)  # in a time that tells nothing
+                return same and scheme.lower() == b"bearer"
         return False
+
+
+def _digest(token: bytes) -> bytes:
+    """Of one length whatever the token's: comparing tokens themselves takes as long as they are."""
+    return hashlib.sha256(token).digest()
 
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

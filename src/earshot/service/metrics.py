@@ -47,13 +47,18 @@ class Metrics:
         )
         self._events = Counter("earshot_events", "Events found in recordings, by class", ["label"])
         self._audio = Counter("earshot_audio_seconds", "Seconds of sound heard", ["route"])
-        self._queue = Gauge(
-            "earshot_queue_depth", "Clips and recordings waiting or at work", multiprocess_mode="livesum"
+        self._used = Gauge(
+            "earshot_budget_used", "What is taken of each budget now", ["budget"], multiprocess_mode="livesum"
         )
+        self._limit = Gauge(
+            "earshot_budget_limit", "What each budget allows, of all workers", ["budget"], multiprocess_mode="livesum"
+        )
+        self._refusals = Counter("earshot_budget_refusals", "Requests that found a budget full", ["budget"])
         self._run = Histogram(
             "earshot_model_run_windows", "Windows answered in one run of the model", buckets=(1, 2, 4, 8, 16)
         )
         self._kept = Counter("earshot_review_clips", "Flagged clips kept for labelling")
+        self._not_kept = Counter("earshot_review_clips_not_kept", "Flagged clips that could not be kept", ["reason"])
 
     def begin(self) -> None:
         """A request came."""
@@ -84,9 +89,19 @@ class Metrics:
         """So much sound was heard."""
         self._audio.labels(route).inc(seconds)
 
-    def queue(self, change: int) -> None:
-        """The queue grew or shrank."""
-        self._queue.inc(change)
+    def budget_limit(self, budget: str, limit: int) -> None:
+        """A budget allows so much."""
+        self._limit.labels(budget).set(limit)
+        self._used.labels(budget).set(0)
+        self._refusals.labels(budget).inc(0)
+
+    def budget_changed(self, budget: str, change: int) -> None:
+        """More or less is taken of a budget."""
+        self._used.labels(budget).inc(change)
+
+    def budget_refused(self, budget: str) -> None:
+        """A request found a budget full."""
+        self._refusals.labels(budget).inc()
 
     def model_run(self, windows: int) -> None:
         """The model ran once, on `windows` windows."""
@@ -95,6 +110,10 @@ class Metrics:
     def kept(self) -> None:
         """A flagged clip was kept."""
         self._kept.inc()
+
+    def not_kept(self, reason: str) -> None:
+        """A flagged clip was not kept: `duplicate`, `too_large`, `full`, `queue_full` or `storage`."""
+        self._not_kept.labels(reason).inc()
 
 
 def _forget_dead_workers() -> None:

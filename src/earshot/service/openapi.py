@@ -22,13 +22,13 @@ _SECONDS = {"type": "number", "minimum": 0}
 _TEXT = {"type": "string"}
 
 _REFUSALS = {
-    "400": "no file, text in its place, or a form that cannot be read",
+    "400": "no file, text in its place, or a form or a request that cannot be read",
     "401": "a token is needed (only where the operator has set one)",
-    "408": "nothing of the upload arrived for too long",
+    "408": "nothing of the upload, or too little of it, arrived for too long",
     "413": "too large, too long, or too many channels, files or samples a second",
     "415": "not audio that can be decoded; the message names what it looks like",
     "422": "audio with nothing in it: no samples, or samples that are not finite",
-    "503": "too much is waiting, or the model is not ready",
+    "503": "a budget is full (Retry-After says when to come back), or the model is not ready",
     "504": "not done within the time allowed",
 }
 

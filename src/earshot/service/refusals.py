@@ -46,9 +46,19 @@ def from_audio(error: AudioError) -> RefusedError:
     return RefusedError(415, error.reason, str(error))
 
 
-def busy() -> RefusedError:
-    """Too much is waiting already."""
-    return RefusedError(503, "busy", "too many sounds are waiting; try again in a moment", {"Retry-After": "1"})
+def busy(what: str, retry_s: int) -> RefusedError:
+    """A budget is full, as `what` says; it is worth asking again after `retry_s`."""
+    return RefusedError(503, "busy", f"{what}; try again in a moment", {"Retry-After": str(retry_s)})
+
+
+def too_large(max_bytes: int) -> RefusedError:
+    """The upload is above `max_bytes`."""
+    return RefusedError(413, "too_large", f"the upload is larger than the {max_bytes / 1e6:g} MB allowed")
+
+
+def too_many_files(most: int) -> RefusedError:
+    """A batch holds more files than it may."""
+    return RefusedError(413, "too_many_files", f"more than {most} files")
 
 
 def timed_out(limit_s: float) -> RefusedError:

@@ -12,14 +12,15 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from earshot.service import answers, front, logs
+from earshot.service import answers, front
 from earshot.service.about import about
+from earshot.service.admission import Allowance
 from earshot.service.config import ServiceParams
 from earshot.service.engine import Engine, while_client_waits
 from earshot.service.openapi import document
 from earshot.service.refusals import RefusedError
 from earshot.service.timeline_route import TimelineRoute
-from earshot.service.uploads import Upload, UploadLimits, receive_uploads
+from earshot.service.uploads import Upload, UploadLimits, Uploads, receive_uploads
 
 PAGE = Path(__file__).parent / "page"
 BATCH_AT_ONCE = 4  # files of one call at work at once: one caller must not take the whole queue
@@ -70,8 +71,11 @@ class Routes:
         """One clip, one answer."""
         limits = self._limits(("file",), 1, self._params.clip_max_mb, self._params.clip_max_mb)
         try:
-            async with receive_uploads(request, limits) as uploads:
-                answer = await while_client_waits(request.receive, self._answer(uploads[0]))
+            admission = self._engine().admission
+            with admission.clips.held():
+                async with receive_uploads(request, limits, admission) as uploads:
+                    work = self._answer(uploads.files[0], uploads.allowance)
+                    answer = await while_client_waits(request.receive, work)
         except RefusedError as error:
             return front.refused(request.scope, error)
         front.note(request.scope, audio_s=answer["duration_s"])
@@ -83,28 +87,30 @@ class Routes:
         limits = self._limits(("file", "files"), params.batch_max_files, params.clip_max_mb, params.batch_max_mb)
         gate = asyncio.Semaphore(BATCH_AT_ONCE)
 
-        async def one(upload: Upload) -> dict[str, Any]:
+        async def one(upload: Upload, allowance: Allowance) -> dict[str, Any]:
             try:
                 if upload.refusal is not None:
                     raise upload.refusal
                 async with gate:
-                    return {"file": upload.name, "status": 200, **await self._answer(upload)}
+                    return {"file": upload.name, "status": 200, **await self._answer(upload, allowance)}
             except RefusedError as error:
                 self._engine().metrics.rejected(error.reason)
                 return {"file": upload.name, "status": error.status, **error.body()}
 
-        async def all_of(uploads: list[Upload]) -> list[dict[str, Any]]:
-            return await asyncio.gather(*map(one, uploads))
+        async def all_of(uploads: Uploads) -> list[dict[str, Any]]:
+            return await asyncio.gather(*(one(upload, uploads.allowance) for upload in uploads.files))
 
         try:
-            async with receive_uploads(request, limits) as uploads:
-                results = await while_client_waits(request.receive, all_of(uploads))
+            admission = self._engine().admission
+            with admission.clips.held(BATCH_AT_ONCE):
+                async with receive_uploads(request, limits, admission) as uploads:
+                    results = await while_client_waits(request.receive, all_of(uploads))
         except RefusedError as error:
             return front.refused(request.scope, error)
         front.note(request.scope, files=len(results), refused=sum(result["status"] != 200 for result in results))
         return JSONResponse({"results": results})
 
-    async def _answer(self, upload: Upload) -> dict[str, Any]:
+    async def _answer(self, upload: Upload, allowance: Allowance) -> dict[str, Any]:
         engine = self._engine()
         source = upload.spool.open()
         heard = await engine.classify(source)
@@ -112,11 +118,7 @@ class Routes:
         engine.metrics.predicted(heard.predicted_class, heard.confidence, answer["flag_for_review"])
         engine.metrics.heard("/classify", heard.duration_s)
         if answer["flag_for_review"] and engine.review is not None:
-            try:
-                if await asyncio.to_thread(engine.review.keep, source, answer):
-                    engine.metrics.kept()
-            except OSError as error:  # the answer is worth more than the copy
-                logs.events.warning("a flagged clip could not be kept", extra={"fields": {"error": error.strerror}})
+            engine.review.offer(source, answer, allowance)
         return answer
 
     def _limits(self, fields: tuple[str, ...], max_files: int, file_mb: float, all_mb: float) -> UploadLimits:
@@ -127,6 +129,7 @@ class Routes:
             max_bytes=round(all_mb * 1e6),
             memory_bytes=round(self._params.memory_mb * 1e6),
             idle_s=self._params.upload_idle_s,
+            min_bytes=max(1, round(self._params.upload_idle_s * self._params.upload_min_kb_s * 1e3)),
             raw=max_files == 1,
         )
 

@@ -1,4 +1,4 @@
-"""An upload on its way: in memory while it is small, then in a temporary file that has no name.
+"""An upload on its way: in memory while its request's allowance lasts, then in a temporary file that has no name.
 
 A file without a name cannot be left behind: the kernel drops it with the last descriptor, also after ``kill -9``.
 """
@@ -7,54 +7,70 @@ import io
 import tempfile
 from typing import BinaryIO
 
-_WRITE_BYTES = 1 << 20
+from earshot.service.admission import Allowance
 
 
 class Spool:
-    """Bytes in, a file object out.
+    """Bytes in, a file object out. Closed when its request's allowance ends.
 
     Attributes:
         size: bytes so far.
+        pending: bytes of them that wait in memory to be read or flushed.
     """
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, allowance: Allowance) -> None:
         self.size = 0
-        self._memory_bytes = memory_bytes
+        self.pending = 0
+        self._allowance = allowance
         self._parts: list[bytes] = []
-        self._pending = 0
         self._file: BinaryIO | None = None
-
-    def write(self, data: bytes) -> None:
-        """Take `data`. Nothing is written to disk here: see `wants_flush`."""
-        self._parts.append(data)
-        self._pending += len(data)
-        self.size += len(data)
+        allowance.at_end(self.close)
 
     @property
-    def wants_flush(self) -> bool:
-        """Whether `flush` should be called before more is taken."""
-        return self._pending > (self._memory_bytes if self._file is None else _WRITE_BYTES)
+    def on_disk(self) -> bool:
+        """Whether some of it lies in a temporary file."""
+        return self._file is not None
+
+    def write(self, data: bytes) -> None:
+        """Take `data`. Nothing is written to disk here.
+
+        Raises:
+            RefusedError: there is no room for it.
+        """
+        self._allowance.came(len(data))
+        self._parts.append(data)
+        self.pending += len(data)
+        self.size += len(data)
 
     def flush(self) -> None:
-        """Write what is in memory to the temporary file. Blocks, so it belongs in a thread."""
+        """Write what is in memory to the temporary file. Blocks, so it belongs in a thread.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         if self._file is None:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (it outlives this call)
         for part in self._parts:
             view = memoryview(part)
             while view:  # an unbuffered file may write less than it is given
                 view = view[self._file.write(view) :]
-        self._parts, self._pending = [], 0
+        self._allowance.moved_to_disk(self.pending)
+        self._parts, self.pending = [], 0
 
     def open(self) -> BinaryIO:
-        """All that was written, from its beginning."""
+        """All that was written, from its beginning. What is `on_disk` must have been flushed."""
         if self._file is None:
             data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._parts = []
             self._file = io.BytesIO(data)
-        elif self._parts:
-            self.flush()
         self._file.seek(0)
         return self._file
+
+    def drop(self) -> None:
+        """Forget what was written: nobody will read it."""
+        self._allowance.dropped(self.size, self.pending)
+        self.size = self.pending = 0
+        self.close()
 
     def close(self) -> None:
         """Let go of it all. May be called more than once."""

@@ -37,14 +37,15 @@ class TimelineRoute:
         request = Request(scope, receive)
         engine = self._engine()
         try:
-            async with receive_uploads(request, self._limits) as uploads:
-                items = engine.timeline(uploads[0].spool.open(), receive)
-                async with aclosing(_counted(items, scope, engine)) as counted:
-                    if wants_lines(request):
-                        await _send_lines(counted, engine, send)
-                    else:
-                        response = JSONResponse(await _whole(counted, engine))
-                        await response(scope, receive, send)
+            with engine.admission.recordings.held():
+                async with receive_uploads(request, self._limits, engine.admission) as uploads:
+                    items = engine.timeline(uploads.files[0].spool.open(), receive)
+                    async with aclosing(_counted(items, scope, engine)) as counted:
+                        if wants_lines(request):
+                            await _send_lines(counted, engine, send)
+                        else:
+                            response = JSONResponse(await _whole(counted, engine))
+                            await response(scope, receive, send)
         except RefusedError as error:
             await front.refused(scope, error)(scope, receive, send)
 
