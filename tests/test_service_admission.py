@@ -3,20 +3,24 @@
 import contextlib
 import http.client
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 
 import sounds
 import tiny_model
 from earshot.service.front import WEBSOCKET, Front
-from service_server import Server, running, wait_for
+from service_server import ROOT, Server, running, wait_for
 
 RATE = tiny_model.RATE
 LIMITS = {"max_uploads": 12, "max_clips": 6, "max_recordings": 2, "uploads_memory_mb": 3.0, "uploads_disk_mb": 30.0}
@@ -299,3 +303,75 @@ def test_a_websocket_route_needs_the_token(tmp_path: Path) -> None:
     finally:
         made.should_exit = True
         thread.join()
+
+
+IN_PROCESS = """
+import json, sys, threading, time
+from pathlib import Path
+from earshot.service import app
+from earshot.service.refusals import RefusedError
+
+service = app.Earshot()
+engine = app.engine_of_this_worker()
+good, large, long, text = map(Path, sys.argv[1:])
+
+def outcome(call, *arguments):
+    try:
+        return call(*arguments)
+    except RefusedError as error:
+        return [error.status, error.reason]
+
+found = {
+    "good": outcome(service.classify, good)["predicted_class"],
+    "large": outcome(service.classify, large),
+    "long": outcome(service.classify, long),
+    "text": outcome(service.classify, text),
+    "many": outcome(service.classify_batch, [good] * 4),
+    "large batch": outcome(service.classify_batch, [good, large, large]),
+    "batch": [answer["status"] for answer in outcome(service.classify_batch, [good, text, long])["results"]],
+    "timeline": outcome(service.timeline, long),
+    "large recording": outcome(service.timeline, large),
+}
+with engine.admission.clips.held(2):
+    found["busy"] = outcome(service.classify, good)
+with engine.admission.recordings.held():
+    found["busy recordings"] = outcome(service.timeline, long)
+found["timeline"] = found["timeline"]["duration_s"]
+found["taken"] = [budget.used for budget in engine.admission]
+engine.close()
+print(json.dumps(found))
+"""
+
+
+def test_calls_in_one_process_have_the_same_limits(tiny_model_path: Path, tmp_path: Path) -> None:
+    limits = {"clip_max_mb": 2.0, "clip_max_s": 20.0, "batch_max_files": 3, "batch_max_mb": 3.0}
+    limits |= {"recording_max_mb": 2.0, "max_clips": 2, "max_recordings": 1}
+    (tmp_path / "params.yaml").write_text(json.dumps({"service": limits}))
+    for name, seconds, rate in (("good", 1, RATE), ("large", 60, RATE), ("long", 60, 8000)):
+        sound = np.tile(tiny_model.sound("hum", 1.0)[:rate], seconds)
+        (tmp_path / name).write_bytes(sounds.wav(sound, rate, "PCM_16").getvalue())
+    (tmp_path / "text").write_text("no sound")
+    files = [str(tmp_path / name) for name in ("good", "large", "long", "text")]
+    environment = {"EARSHOT_MODEL": str(tiny_model_path), "EARSHOT_PARAMS": str(tmp_path / "params.yaml")}
+    done = subprocess.run(
+        [sys.executable, "-c", IN_PROCESS, *files],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "good": "hum",
+        "large": [413, "too_large"],
+        "long": [413, "too_long"],
+        "text": [415, "undecodable"],
+        "many": [413, "too_many_files"],
+        "large batch": [413, "too_large"],
+        "batch": [200, 415, 413],
+        "timeline": 60.0,
+        "large recording": [413, "too_large"],
+        "busy": [503, "busy"],
+        "busy recordings": [503, "busy"],
+        "taken": [0, 0, 0, 0, 0],
+    }

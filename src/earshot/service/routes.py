@@ -85,7 +85,8 @@ class Routes:
         """Many clips, an answer or an error for each."""
         params = self._params
         limits = self._limits(("file", "files"), params.batch_max_files, params.clip_max_mb, params.batch_max_mb)
-        gate = asyncio.Semaphore(BATCH_AT_ONCE)
+        places = min(BATCH_AT_ONCE, params.max_clips)
+        gate = asyncio.Semaphore(places)
 
         async def one(upload: Upload, allowance: Allowance) -> dict[str, Any]:
             try:
@@ -102,7 +103,7 @@ class Routes:
 
         try:
             admission = self._engine().admission
-            with admission.clips.held(BATCH_AT_ONCE):
+            with admission.clips.held(places):
                 async with receive_uploads(request, limits, admission) as uploads:
                     results = await while_client_waits(request.receive, all_of(uploads))
         except RefusedError as error:
