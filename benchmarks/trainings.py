@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from earshot.core.front_end import FrontEndParams
 from earshot.core.hashes import hash_code, hash_json
 from earshot.core.labels import UNKNOWN
 from earshot.deployment.provenance import Provenance
+from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
 from earshot.sources import urbansound8k
 from earshot.sources.extra_clips import make
 
@@ -48,21 +50,21 @@ def kept(name: str) -> Path:
     return ROOT / STATE_DIR / name / hash_json(hash_code(("train",), ROOT / "dvc.yaml"))[:12]
 
 
-def features(data: Path, target: Path) -> Path:
+def features(data: Path, target: Path, front_end: FrontEndParams = FRONT_END) -> Path:
     """The feature cache of the clips that lie in `data`; made if it is not there."""
     if not target.exists():
         clips = urbansound8k.index(data).clips
         clips = clips[[(data / path).is_file() for path in clips["path"]]].reset_index(drop=True)
         target.parent.mkdir(parents=True, exist_ok=True)
-        build(clips, data, FRONT_END, target)
+        build(clips, data, front_end, target)
     return target
 
 
-def extra_clips(cache: Path) -> Path:
+def extra_clips(cache: Path, front_end: FrontEndParams = FRONT_END) -> Path:
     """The synthesised clips beside those in `cache`; made if they are not there."""
     target = cache.with_name("extra_clips")
     if not target.exists():
-        make(set(open_cache(cache)[1]["label"]), FRONT_END, EXTRA_SEED, target, work=cache.with_name("work"))
+        make(set(open_cache(cache)[1]["label"]), front_end, EXTRA_SEED, target, work=cache.with_name("work"))
     return target
 
 
@@ -80,6 +82,18 @@ def extra_clips_of(cache: Path, classes: Sequence[str]) -> tuple[np.ndarray, np.
 def divided(cache: Path, fold: int) -> Parts:
     """The clips with `fold` to test on, and four inner folds by recording of the others."""
     return load_parts(SplitParams(test_folds=(fold,), val_folds="out_of_fold"), SPLIT_SEED, cache)
+
+
+def accuracy(correct: np.ndarray, recordings: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Share of clips named rightly, (clips,) each 0 to 1, with its interval over recordings."""
+    low, high = ratio_interval(group(correct, recordings, labels), resamples=2000)
+    return {"mean": round(float(correct.mean()), 4), "interval": [round(low, 4), round(high, 4)]}
+
+
+def difference(a: np.ndarray, b: np.ndarray, recordings: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """By how many points `a` is more often right than `b` on the same clips, with its interval over recordings."""
+    points, low, high = (100 * value for value in paired_accuracy_difference(a, b, recordings, labels, resamples=2000))
+    return {"points": round(points, 2), "interval": [round(low, 2), round(high, 2)]}
 
 
 def _keep(path: Path, work: Callable[[], dict[str, np.ndarray]]) -> float:

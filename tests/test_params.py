@@ -173,6 +173,16 @@ def test_every_network_has_its_recipe():
     given = TrainParams(model="tutorial", epochs=2, dropout=0.0).resolved(1000)
     assert (given.epochs, given.dropout, given.batch_size) == (2, 0, 16)
     assert TrainParams().resolved(1000).epochs > 15
+    sb_cnn = TrainParams(model="sb_cnn").resolved(1000)
+    # As published: 50 epochs of an eighth of all patches, in batches of 100 at a constant 0.01.
+    assert (sb_cnn.epochs, sb_cnn.batch_size, sb_cnn.learning_rate, sb_cnn.dropout) == (50, 100, 0.01, 0.5)
+    assert sb_cnn.epoch_steps(1000) == round(1000 * 46 / 8 / 100)
+
+
+def test_a_network_that_there_is_not_is_refused_with_the_nearest(tmp_path):
+    (tmp_path / "params.yaml").write_text("train: {model: compcat}")
+    with pytest.raises(ParamsError, match=r"train\.model 'compcat' is no network; did you mean compact\? There are"):
+        load("train", TrainParams, tmp_path / "params.yaml")
 
 
 def test_few_clips_are_heard_more_often():

@@ -10,6 +10,8 @@ from earshot.core.params import ParamsError
 from earshot.training import loop, parallel
 from earshot.training.config import AugmentParams, TrainParams
 from earshot.training.loop import HISTORY_COLUMNS, Clips, TrainingError, fit
+from earshot.training.networks import network_class
+from earshot.training.networks.recipe import Recipe
 from earshot.training.predict import predict_logits
 from earshot.training.report import summarise
 from earshot.training.resume import KEEP_RUNS, state_path
@@ -152,7 +154,7 @@ def test_label_smoothing_reaches_both_networks():
 
 @pytest.mark.parametrize(("clip_count", "batch_size", "batches"), [(64, 16, 4), (65, 64, 1), (3, 64, 1), (100, 16, 6)])
 def test_no_batch_is_too_small_for_batch_normalisation(clip_count, batch_size, batches):
-    assert loop._batches(clip_count, batch_size) == batches
+    assert Recipe(epochs=1, batch_size=batch_size, learning_rate=1.0).epoch_steps(clip_count) == batches
     sizes = [len(part) for part in torch.arange(clip_count).tensor_split(batches)]
     assert max(sizes) - min(sizes) <= 1
 
@@ -209,11 +211,23 @@ def test_parameters_that_make_no_sense_are_refused():
 @pytest.mark.parametrize(("epochs", "mixup_off_last", "first"), [(60, 0.1, 55), (10, 0.3, 8), (1, 0.1, 1), (5, 0.0, 5)])
 def test_only_epochs_without_mixup_may_be_chosen(epochs, mixup_off_last, first):
     params = TrainParams(augment=AugmentParams(mixup_off_last=mixup_off_last))
-    assert loop._first_settled_epoch(params, epochs) == first
+    assert network_class(params.model).first_settled_epoch(epochs, params.augment) == first
 
 
-def test_every_epoch_of_the_tutorial_network_may_be_chosen():
-    assert loop._first_settled_epoch(TrainParams(model="tutorial"), 15) == 1
+@pytest.mark.parametrize("name", ["tutorial", "sb_cnn"])
+def test_every_epoch_of_a_constant_schedule_may_be_chosen(name):
+    assert network_class(name).first_settled_epoch(15, AugmentParams()) == 1
+
+
+@pytest.mark.parametrize(("passes", "of_each"), [(1.0, (1, 1)), (2.5, (2, 3)), (0.5, (0, 1))])
+def test_an_epoch_may_go_over_the_clips_several_times(passes, of_each):
+    order = loop._order(10, passes)
+    assert len(order) == round(10 * passes)
+    counts = np.bincount(order.numpy(), minlength=10)
+    assert (counts.min(), counts.max()) == of_each
+    whole = order[:10] if passes >= 1 else order
+    assert len(set(whole.tolist())) == len(whole)
+    assert Recipe(epochs=1, batch_size=4, learning_rate=1.0, passes=passes).epoch_steps(10) == round(10 * passes / 4)
 
 
 def test_clips_of_no_class_are_learnt_as_that_and_are_none_of_validation():
@@ -231,12 +245,12 @@ def test_clips_of_no_class_are_learnt_as_that_and_are_none_of_validation():
     best = trained.history[trained.best_epoch - 1]
     assert best["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == held.labels).mean(), abs=1e-6)
 
-    def of_none(features: np.ndarray) -> np.ndarray:
+    def of_background(features: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             everything = model.mean_logits(model.embed(model.normalise(torch.from_numpy(features.astype(np.float32)))))
         return everything.softmax(dim=1)[:, -1].numpy()
 
-    assert of_none(others.features).min() > 0.5 > of_none(held.features).mean()
+    assert of_background(others.features).min() > 0.5 > of_background(held.features).mean()
     assert train(COMPACT).checkpoint.model.background is None
 
 

@@ -1,7 +1,7 @@
 """A real model, made by the project's own code in seconds: three classes of sound that anyone could tell apart.
 
-A compact network also hears a sound of no class, `OUTSIDE`, and places in which nothing happens, and learns that these
-are none of them.
+A network with a logit of the background also hears a sound of no class, `OUTSIDE`, and places in which nothing happens,
+and learns that these are none of them.
 """
 
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn import functional as F
 
 from earshot.clips.parts import Parts
 from earshot.core.front_end import FrontEndParams
@@ -19,7 +20,7 @@ from earshot.evaluation.unknown import UnknownParams
 from earshot.hearing.clip import fit_length
 from earshot.hearing.log_mel import LogMel
 from earshot.training.checkpoint import Checkpoint, make_model
-from earshot.training.models import Compact, Tutorial
+from earshot.training.networks import network_class
 
 CLASSES = ("hiss", "hum", "whistle")
 OUTSIDE = "horn"
@@ -81,7 +82,7 @@ def make(directory: Path, architecture: str = "compact") -> Path:
     clips.loc[wrong, "label"] = [CLASSES[CLASSES.index(label) - 1] for label in clips.loc[wrong, "label"]]
     parts = Parts(CLASSES, clips, clips["part"].to_numpy(), {"strategy": "folds", "test_folds": ["1"]}, features)
     outside = []
-    if architecture == "compact":
+    if network_class(architecture).learns_background:
         sounds = [clip(OUTSIDE, seed) for seed in range(30)]
         sounds += [faint_noise(np.random.default_rng(seed)) for seed in range(15)]
         outside = [log_mel.clip(one) for one in sounds]
@@ -115,22 +116,20 @@ def _train(parts: Parts, architecture: str, outside: list[np.ndarray], steps: in
     model.normalise.fit(features)
     optimiser = torch.optim.Adam(model.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, total_steps=steps)
+
+    def unchanged(decibels: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return model.normalise(decibels), F.one_hot(labels, len(CLASSES) + bool(outside)).float()
+
     model.train()
     for _ in range(steps):
         chosen = torch.randint(len(labels), (16,))
         optimiser.zero_grad()
-        outputs = _outputs(model, features[chosen])
-        torch.nn.functional.cross_entropy(outputs, labels[chosen], label_smoothing=0.05).backward()
+        model.loss(features[chosen], labels[chosen], 0.05, unchanged).backward()
         optimiser.step()
         schedule.step()
     _settle_batch_norm(model, features)
     torch.random.set_rng_state(random)
-    return Checkpoint(model.eval(), architecture, CLASSES, FRONT_END)
-
-
-def _outputs(model: Compact | Tutorial, features: torch.Tensor) -> torch.Tensor:
-    """Logits of the classes and, of a network that knows it, of none of them: (clips, outputs)."""
-    return model(features) if isinstance(model, Tutorial) else model.mean_logits(model.embed(model.normalise(features)))
+    return Checkpoint(model.eval(), architecture, CLASSES, FRONT_END, bool(outside))
 
 
 def _settle_batch_norm(model: torch.nn.Module, features: torch.Tensor) -> None:

@@ -30,7 +30,7 @@ from earshot.evaluation.bootstrap import group, paired_accuracy_difference, rati
 from earshot.model.scores import softmax
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
-from earshot.training.models import RelaxedInstanceNorm
+from earshot.training.networks.compact import RelaxedInstanceNorm
 from earshot.training.predict import predict_logits
 
 RESTS_ON = (*record.TRAINING, "benchmarks/ablation", "benchmarks/trainings.py")

@@ -1,16 +1,15 @@
-"""The compact network beside its peers on real recordings, each test fold in turn.
+"""The compact network beside the tutorial's on real recordings, each test fold in turn.
 
     python benchmarks/peers/run.py --data DIR --folds 1 2 3 --json benchmarks/peers/results.json
 
-- compact: this project's network and recipe, and its INT8 file. The temperature is fitted as the pipeline does, on
-  what networks trained without an inner fold say of that fold, but on two of the four, and with the first seed alone
-- tutorial: the network of the tutorial
-- sb_cnn: SB-CNN (Salamon and Bello 2017) as published
-- sb_cnn_augmented: the same with this project's augmentation and synthesised clips, and Adam
+- compact: this project's network and recipe, with synthesised clips beside the recordings, and its INT8 file. The
+  temperature is fitted as the pipeline does, on what networks trained without an inner fold say of that fold, but on
+  two of the four, and with the first seed alone
+- tutorial: the network of the tutorial, on the recordings alone
 
-The training recordings of a test fold are divided into four inner folds by recording, for all alike. A peer's learning
-rate is the one of three with the best accuracy on the first of them; it is then trained on all training clips, as
-the compact network is. Test clips are predicted once, by the final networks, and choose nothing. Goes on where it
+The training recordings of a test fold are divided into four inner folds by recording, for both alike. The tutorial's
+learning rate is the one of three with the best accuracy on the first of them; it is then trained on all training clips,
+as the compact network is. Test clips are predicted once, by the final networks, and choose nothing. Goes on where it
 stopped: every training's predictions are kept under .earshot/peers, until the code of training changes.
 """
 
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from networks import PEERS, train
+import torch
 from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -34,7 +33,6 @@ from earshot.clips.parts import Part, Parts
 from earshot.deployment.config import QuantizationParams
 from earshot.deployment.convert import to_files
 from earshot.deployment.quantize import run_logits
-from earshot.evaluation.bootstrap import group, paired_accuracy_difference, ratio_interval
 from earshot.evaluation.calibration import brier_score, fit_temperature, negative_log_likelihood, reliability
 from earshot.model.scores import softmax
 from earshot.training.config import TrainParams
@@ -44,7 +42,8 @@ from earshot.training.predict import predict_logits
 RESTS_ON = (*record.TRAINING, "benchmarks/peers", "benchmarks/trainings.py")
 
 WORK = trainings.kept("peers")
-CHOOSING_FOLDS, JUDGING_FOLDS = 1, 2  # of four inner ones: for learning rates, and for the temperature
+PEERS = {"tutorial": (3e-4, 1e-3, 3e-3)}  # learning rates to choose among
+CHOOSING_FOLDS, VALIDATING_FOLDS = 1, 2  # of four inner ones: for learning rates, and for the temperature
 
 
 def main() -> None:
@@ -54,7 +53,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", required=True, help="test folds, in turn")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="of the trainings (default: 1 2)")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="these peers (default: all)")
-    parser.add_argument("--no-judges", action="store_true", help="without calibration of the INT8 file's confidence")
+    parser.add_argument(
+        "--no-out-of-fold", action="store_true", help="without calibration of the INT8 file's confidence"
+    )
     parser.add_argument("--workers", type=int, help="processes, of a thread each (default: one a core)")
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
@@ -68,7 +69,7 @@ def main() -> None:
     trainings.run(_peer_jobs(features, chosen, seeds), arguments.workers)
     results = _compare(features, peers, folds, seeds)
     if not arguments.no_out_of_fold:
-        trainings.run(_judging_jobs(features, folds, seeds[0]), arguments.workers)
+        trainings.run(_out_of_fold_jobs(features, folds, seeds[0]), arguments.workers)
         results["int8"] |= _calibration(features, folds, seeds)
     results["learning_rates"] = {f"{name}, test fold {fold}": rate for (name, fold), rate in chosen.items()}
     record.write(arguments.json, results, RESTS_ON, machine)
@@ -83,11 +84,11 @@ def _compact_jobs(features: Path, folds: list[int], seeds: list[int]) -> list[tr
     ]
 
 
-def _judging_jobs(features: Path, folds: list[int], seed: int) -> list[trainings.Job]:
+def _out_of_fold_jobs(features: Path, folds: list[int], seed: int) -> list[trainings.Job]:
     return [
-        (answers_path("compact", fold, f"inner{inner}"), partial(_judge, features, fold, inner, seed))
+        (answers_path("compact", fold, f"inner{inner}"), partial(_out_of_fold, features, fold, inner, seed))
         for fold in folds
-        for inner in range(JUDGING_FOLDS)
+        for inner in range(VALIDATING_FOLDS)
     ]
 
 
@@ -97,7 +98,7 @@ def _choosing_jobs(features: Path, peers: list[str], folds: list[int]) -> list[t
         for fold in folds
         for name in peers
         for inner in range(CHOOSING_FOLDS)
-        for rate in PEERS[name].learning_rates
+        for rate in PEERS[name]
     ]
 
 
@@ -121,7 +122,7 @@ def _compact(features: Path, fold: int, seed: int) -> dict[str, np.ndarray]:
     return {"logits": run_logits(fp32, test), "int8": run_logits(int8, test), **_kept(fp32, int8)}
 
 
-def _judge(features: Path, fold: int, inner: int, seed: int) -> dict[str, np.ndarray]:
+def _out_of_fold(features: Path, fold: int, inner: int, seed: int) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
     judged = parts.validations[inner]
     fp32, int8 = _files(features, parts, judged.train, seed)
@@ -148,8 +149,7 @@ def _files(features: Path, parts: Parts, train: Part, seed: int) -> tuple[onnx.M
 def _choose(features: Path, name: str, fold: int, inner: int, rate: float) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
     judged = parts.validations[inner]
-    clips = _heard(features, parts, judged.train, name)
-    network = train(PEERS[name], rate, clips, len(parts.classes), trainings.FRONT_END, seed=0)
+    network = _trained(parts, judged.train, name, rate, seed=0)
     return {"correct": predict_logits(network, judged.held.features).argmax(axis=1) == judged.held.labels}
 
 
@@ -158,24 +158,19 @@ def _chosen(features: Path, name: str, fold: int) -> float:
         paths = [answers_path(name, fold, f"inner{inner}-{rate:g}") for inner in range(CHOOSING_FOLDS)]
         return float(np.concatenate([np.load(path)["correct"] for path in paths]).mean())
 
-    return max(PEERS[name].learning_rates, key=accuracy)
+    return max(PEERS[name], key=accuracy)
 
 
 def _peer(features: Path, name: str, fold: int, rate: float, seed: int) -> dict[str, np.ndarray]:
     parts = trainings.divided(features, fold)
-    clips = _heard(features, parts, parts.part("train"), name)
-    network = train(PEERS[name], rate, clips, len(parts.classes), trainings.FRONT_END, seed)
+    network = _trained(parts, parts.part("train"), name, rate, seed)
     return {"logits": predict_logits(network, parts.part("test").features)}
 
 
-def _heard(features: Path, parts: Parts, train: Part, name: str) -> Clips:
-    """What the peer is trained on."""
+def _trained(parts: Parts, train: Part, name: str, rate: float, seed: int) -> torch.nn.Module:
+    params = TrainParams(model=name, learning_rate=rate)
     clips = Clips(train.features, train.labels)
-    others = open_extra_clips(parts.classes, trainings.extra_clips(features))
-    if not PEERS[name].augmented or others is None:
-        return clips
-    of_classes = others[1] < len(parts.classes)  # a peer has no answer for background sounds
-    return clips.beside(Clips(others[0][of_classes], others[1][of_classes]), len(parts.classes))
+    return fit(clips, None, parts.classes, trainings.FRONT_END, params, seed, progress=False).checkpoint.model
 
 
 def _compare(features: Path, peers: list[str], folds: list[int], seeds: list[int]) -> dict[str, Any]:
@@ -190,13 +185,13 @@ def _compare(features: Path, peers: list[str], folds: list[int], seeds: list[int
         "test_clips": len(labels),
         "test_recordings": len(set(recordings.tolist())),
         "seeds": seeds,
-        "accuracy": {name: _with_interval(values, recordings, labels) for name, values in correct.items()},
+        "accuracy": {name: trainings.accuracy(values, recordings, labels) for name, values in correct.items()},
         "compact_ahead_of": {
-            name: _difference(correct["compact"], correct[name], recordings, labels) for name in peers
+            name: trainings.difference(correct["compact"], correct[name], recordings, labels) for name in peers
         },
         "int8": {
-            "accuracy": _with_interval(int8_correct, recordings, labels),
-            "drop": _difference(correct["compact"], int8_correct, recordings, labels),
+            "accuracy": trainings.accuracy(int8_correct, recordings, labels),
+            "drop": trainings.difference(correct["compact"], int8_correct, recordings, labels),
             "agreement": round(float(same.mean()), 4),
         },
     }
@@ -228,20 +223,10 @@ def _answers(name: str, key: str, folds: list[int], seeds: list[int]) -> np.ndar
 
 
 def temperature(fold: int) -> float:
-    """Of the INT8 files that test on `fold`: fitted on what the judges say of clips that they never heard."""
-    judged = [np.load(answers_path("compact", fold, f"inner{inner}")) for inner in range(JUDGING_FOLDS)]
+    """Of the INT8 files that test on `fold`: fitted on what out-of-fold models say of clips that they never heard."""
+    judged = [np.load(answers_path("compact", fold, f"inner{inner}")) for inner in range(VALIDATING_FOLDS)]
     keys = ("int8", "labels", "recordings")
     return fit_temperature(*(np.concatenate([of_inner[key] for of_inner in judged]) for key in keys))
-
-
-def _with_interval(values: np.ndarray, recordings: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    low, high = ratio_interval(group(values, recordings, labels), resamples=2000)
-    return {"mean": round(float(values.mean()), 4), "interval": [round(low, 4), round(high, 4)]}
-
-
-def _difference(a: np.ndarray, b: np.ndarray, recordings: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    difference, low, high = paired_accuracy_difference(a, b, recordings, labels, resamples=2000)
-    return {"points": round(100 * difference, 2), "interval": [round(100 * low, 2), round(100 * high, 2)]}
 
 
 def _confidence(

@@ -17,7 +17,7 @@ from earshot.core.params import ParamsError
 
 EXTRA_CLIPS = Path("data/extra_clips")
 
-Use = Literal["auto", "never"]
+Use = Literal["auto", "always", "never"]
 """Of ``train.extra_clips``."""
 
 
@@ -30,10 +30,10 @@ def most_background(clips: int) -> int:
 
 
 def are_wanted(use: object) -> bool:
-    """Whether the value of ``train.extra_clips`` asks for extra clips; ParamsError for one that it cannot have."""
+    """Whether the value of ``train.extra_clips`` lets networks train on extra clips; ParamsError for no such value."""
     if use not in get_args(Use):
         raise ParamsError(f"train.extra_clips must be one of {', '.join(get_args(Use))}, not {use!r}")
-    return use == "auto"
+    return use != "never"
 
 
 def open_extra_clips(classes: Sequence[str], directory: Path = EXTRA_CLIPS) -> tuple[np.ndarray, np.ndarray] | None:

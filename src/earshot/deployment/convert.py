@@ -8,9 +8,8 @@ import onnx
 
 from earshot.clips.parts import Part, Parts
 from earshot.deployment.config import QuantizationParams
-from earshot.deployment.export import export
+from earshot.deployment.export import export, for_int8
 from earshot.deployment.quantize import choose_calibration, quantize, run_outputs
-from earshot.deployment.rewrite import for_int8
 from earshot.evaluation.calibration import fit_temperature
 from earshot.training.checkpoint import Checkpoint
 

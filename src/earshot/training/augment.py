@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from earshot.core.front_end import FrontEndParams
 from earshot.training.config import AugmentParams
-from earshot.training.models import band_statistics
+from earshot.training.networks.layers import band_statistics
 from earshot.training.torchaudio_compat import import_torchaudio
 
 SILENCE_DB = -100.0  # the front end's floor: exactly this is digital silence, and stays so at any gain

@@ -10,8 +10,9 @@ import torch
 from earshot.core.errors import EarshotError
 from earshot.core.files import atomic_file
 from earshot.core.front_end import FrontEndParams
-from earshot.core.params import ParamsError, as_dict
-from earshot.training.models import Compact, Tutorial
+from earshot.core.params import as_dict
+from earshot.training.networks import network_class
+from earshot.training.networks.base import Network
 
 
 class CheckpointError(EarshotError):
@@ -24,33 +25,30 @@ class Checkpoint:
 
     Attributes:
         model: (batch, n_mels, frames) decibels to (batch, classes) logits.
-        architecture: `compact` or `tutorial`.
+        architecture: its name in `earshot.training.networks.NETWORKS`.
         classes: names in the order of the logits.
         front_end: what the network's input was made with.
+        has_background: whether the network was trained on clips of the background class.
     """
 
-    model: Compact | Tutorial
+    model: Network
     architecture: str
     classes: tuple[str, ...]
     front_end: FrontEndParams
+    has_background: bool = False
 
 
 def make_model(
     architecture: str, classes: int, front_end: FrontEndParams, dropout: float = 0.0, has_background: bool = False
-) -> Compact | Tutorial:
-    """A fresh network with weights from torch's global generator; only `compact` can know none of the classes.
+) -> Network:
+    """A fresh network with weights from torch's global generator.
 
     Raises:
-        ParamsError: the window is too short for the network.
+        ParamsError: there is no such network, or it cannot hear what `front_end` makes.
     """
-    if front_end.window_frames < Compact.frame_stride:
-        raise ParamsError(
-            f"audio.window_s {front_end.window_s:g} gives {front_end.window_frames} frames; the networks need at least "
-            f"{Compact.frame_stride}, {Compact.frame_stride * front_end.hop_s:.2f} s"
-        )
-    if architecture == "tutorial":
-        return Tutorial(classes, front_end.n_mels, front_end.window_frames, dropout)
-    return Compact(classes, front_end.n_mels, dropout, has_background)
+    network = network_class(architecture)
+    network.check(front_end)
+    return network(classes, front_end, dropout, has_background)
 
 
 def save(checkpoint: Checkpoint, path: str | Path) -> None:
@@ -59,6 +57,7 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
         "architecture": checkpoint.architecture,
         "classes": list(checkpoint.classes),
         "front_end": as_dict(checkpoint.front_end),
+        "has_background": checkpoint.has_background,
         "weights": checkpoint.model.state_dict(),
     }
     # Into memory first: given a path, torch puts the file's name, here a temporary one, into the archive.
@@ -78,15 +77,13 @@ def load(path: str | Path) -> Checkpoint:
         document: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         classes = tuple(document["classes"])
         front_end = FrontEndParams(**document["front_end"])
-        weights = document["weights"]
-        model = make_model(
-            document["architecture"], len(classes), front_end, has_background="background.weight" in weights
-        )
-        model.load_state_dict(weights)
+        has_background: bool = document["has_background"]
+        model = make_model(document["architecture"], len(classes), front_end, has_background=has_background)
+        model.load_state_dict(document["weights"])
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} not found: run `dvc repro train` first") from error
     except Exception as error:  # torch.load raises whatever the damaged bytes provoke
         raise CheckpointError(
             f"{path} is not a checkpoint of this version: {error}; run `dvc repro -f train`"
         ) from error
-    return Checkpoint(model.eval(), document["architecture"], classes, front_end)
+    return Checkpoint(model.eval(), document["architecture"], classes, front_end, has_background)

@@ -5,8 +5,8 @@ from typing import Literal
 
 from earshot.clips.extra import Use
 from earshot.core.params import ParamsError
-
-FEWEST_STEPS = 600  # of the compact network's training, however few clips there are
+from earshot.training.networks import check_name, network_class
+from earshot.training.networks.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,22 @@ class TrainParams:
     """Which network, and how it is trained. A null takes the value of the network's own recipe.
 
     Attributes:
-        model: `compact` is the residual CNN that is meant to be used; `tutorial` the plain one it is compared with.
-        epochs: passes over the training clips; compact 60, or as many as make `FEWEST_STEPS`, tutorial 15.
-        batch_size: clips a step; compact 64, tutorial 16.
-        learning_rate: highest learning rate; compact 3e-3 (AdamW, one-cycle), tutorial 1e-3 (Adam, constant).
-        label_smoothing: compact 0.1, tutorial 0.
-        dropout: before the last layer; compact 0.2, tutorial 0.3.
-        weight_decay: AdamW's; compact 1e-2, tutorial none.
+        model: a name in `earshot.training.networks.NETWORKS`; `compact` is meant to be used, the others are compared
+            with it.
+        epochs: after each, the network is judged on validation.
+        batch_size: clips a step.
+        learning_rate: the highest of the run.
+        label_smoothing: share of the target that is spread over all classes.
+        dropout: before the last layers.
+        weight_decay: as the network's optimizer takes it.
         device: `auto` takes cuda, then mps, then cpu.
-        extra_clips: `auto` trains compact on synthesised clips beside the data set's own: on background sounds, and on
-            its classes where it is a real one and the embedded set has all of them; `never` does not.
-        augment: changes made to training clips; only compact uses them.
+        extra_clips: `always` trains on synthesised clips with the data set's own: of background, if the network has an
+            output for it, and of its classes where it is a real one and the embedded set has all of them. `auto` does
+            if the network's recipe says so, `never` does not.
+        augment: changes made to training clips; only networks whose recipe says so use them.
     """
 
-    model: Literal["compact", "tutorial"] = "compact"
+    model: str = "compact"
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -88,6 +90,7 @@ class TrainParams:
     augment: AugmentParams = AugmentParams()
 
     def __post_init__(self) -> None:
+        check_name(self.model)
         for name in ("epochs", "batch_size", "learning_rate"):
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -100,36 +103,19 @@ class TrainParams:
     @property
     def hears_extra_clips(self) -> bool:
         """Whether synthesised clips are to be trained on beside those of the data set."""
-        return self.extra_clips == "auto" and self.model == "compact"
+        return self.extra_clips == "always" or (
+            self.extra_clips == "auto" and network_class(self.model).recipe.extra_clips
+        )
 
-    def resolved(self, clips: int) -> "Recipe":
+    def resolved(self, clips: int) -> Recipe:
         """Fill what is null from the network's own recipe for so many training clips."""
-        own = _OWN_RECIPE[self.model]
-        given = {name: getattr(self, name) for name in own.__dataclass_fields__}
-        recipe = replace(own, **{name: value for name, value in given.items() if value is not None})
-        if self.epochs is None and self.model == "compact":
-            steps = max(1, round(clips / recipe.batch_size))
-            recipe = replace(recipe, epochs=max(recipe.epochs, -(-FEWEST_STEPS // steps)))
+        given = {name: getattr(self, name) for name in _IN_PARAMS}
+        recipe = replace(
+            network_class(self.model).recipe, **{name: value for name, value in given.items() if value is not None}
+        )
+        if self.epochs is None and recipe.least_steps:
+            recipe = replace(recipe, epochs=max(recipe.epochs, -(-recipe.least_steps // recipe.epoch_steps(clips))))
         return recipe
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """`TrainParams` with every number filled in."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    label_smoothing: float
-    dropout: float
-    weight_decay: float
-
-
-_OWN_RECIPE = {
-    "compact": Recipe(
-        epochs=60, batch_size=64, learning_rate=3e-3, label_smoothing=0.1, dropout=0.2, weight_decay=1e-2
-    ),
-    "tutorial": Recipe(
-        epochs=15, batch_size=16, learning_rate=1e-3, label_smoothing=0.0, dropout=0.3, weight_decay=0.0
-    ),
-}
+_IN_PARAMS = ("epochs", "batch_size", "learning_rate", "label_smoothing", "dropout", "weight_decay")

@@ -7,8 +7,8 @@ Processes that torchrun started train together (`earshot.training.parallel`): ea
 share of their clips.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,9 @@ from earshot.core.front_end import FrontEndParams
 from earshot.core.progress import progress as progress_bar
 from earshot.training import augment, parallel
 from earshot.training.checkpoint import Checkpoint, make_model
-from earshot.training.config import Recipe, TrainParams
-from earshot.training.models import Compact, Tutorial
+from earshot.training.config import TrainParams
+from earshot.training.networks.base import Network
+from earshot.training.networks.recipe import Recipe
 from earshot.training.predict import predict_logits
 
 HISTORY_COLUMNS = ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
@@ -108,10 +109,9 @@ def fit(
     features = features.to(device)
     labels = torch.from_numpy(train.labels.astype(np.int64)).to(device)
 
-    batches = _batches(len(features), recipe.batch_size)
+    batches = recipe.epoch_steps(len(features))
     _check_shares(len(features), batches, recipe)
-    steps = recipe.epochs * batches
-    optimizer, scheduler = _optimizer(model, params.model, recipe, steps)
+    optimizer, scheduler = model.optimizer(recipe, recipe.epochs * batches)
     history: list[dict[str, float]] = []
     best: dict[str, Any] = {}
     state = parallel.from_first(partial(_load_state, state_path))
@@ -123,7 +123,7 @@ def fit(
         history, best = state["history"], state["best"]
         parallel.say(f"resuming training after epoch {len(history)} of {recipe.epochs} (state in {state_path})")
 
-    step_loss = _step_loss(model, params, recipe.label_smoothing, len(classes), front_end)
+    step_loss = _step_loss(model, params, recipe, len(classes) + has_background, front_end)
     bar = progress_bar(
         range(len(history) + 1, recipe.epochs + 1),
         initial=len(history),
@@ -135,7 +135,7 @@ def fit(
     for epoch in bar:
         epoch_seed = seed * 1_000_003 + epoch
         torch.manual_seed(epoch_seed)
-        order = torch.randperm(len(features)).to(device)
+        order = _order(len(features), recipe.passes).to(device)
         parallel.seed_apart(epoch_seed)
         model.train()
         total = 0.0
@@ -151,7 +151,7 @@ def fit(
                 scheduler.step()
             total += float(loss.detach()) * len(share)
         parallel.average_statistics(model)
-        row = {"epoch": epoch, "train_loss": parallel.total(total) / len(features)}
+        row = {"epoch": epoch, "train_loss": parallel.total(total) / len(order)}
         row |= parallel.from_first(partial(_validate, model, val))
         row["learning_rate"] = learning_rate
         if not all(np.isfinite(value) for value in row.values()):
@@ -159,7 +159,7 @@ def fit(
                 f"the loss is not finite in epoch {epoch}: lower train.learning_rate (now {recipe.learning_rate:g})"
             )
         history.append(row)
-        settled = epoch >= _first_settled_epoch(params, recipe.epochs)
+        settled = epoch >= model.first_settled_epoch(recipe.epochs, params.augment)
         if epoch == recipe.epochs if keep == "last" or val is None else settled and _better(row, best):
             weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
             best = {**row, "weights": weights}
@@ -172,28 +172,19 @@ def fit(
 
     final = make_model(params.model, len(classes), front_end, has_background=has_background)
     final.load_state_dict(best["weights"])
-    return Trained(Checkpoint(final.eval(), params.model, classes, front_end), int(best["epoch"]), history)
+    return Trained(
+        Checkpoint(final.eval(), params.model, classes, front_end, has_background), int(best["epoch"]), history
+    )
 
 
 def _better(row: dict[str, float], best: dict[str, Any]) -> bool:
     return not best or (row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"])
 
 
-def _first_settled_epoch(params: TrainParams, epochs: int) -> int:
-    """The first epoch that may be chosen.
-
-    In the compact network's schedule those are the last ones, without mixup and at a learning rate near its end. Batch
-    normalisation of an earlier one has seen mixed and cropped clips only, whose variance is another; such an epoch may
-    do well on few validation recordings by luck.
-    """
-    if params.model == "tutorial":
-        return 1
-    return min(epochs, int(epochs * (1 - params.augment.mixup_off_last)) + 1)
-
-
-def _batches(clips: int, batch_size: int) -> int:
-    """Steps an epoch. Batches are of nearly equal size, so that none is too small for batch normalisation."""
-    return max(1, round(clips / batch_size))
+def _order(clips: int, passes: float) -> Tensor:
+    """Numbers of the clips of an epoch, (passes * clips,): each pass in an order of its own, the last one cut short."""
+    orders = [torch.randperm(clips) for _ in range(math.ceil(passes))]
+    return torch.cat(orders)[: round(passes * clips)]
 
 
 def _check_shares(clips: int, batches: int, recipe: Recipe) -> None:
@@ -206,37 +197,18 @@ def _check_shares(clips: int, batches: int, recipe: Recipe) -> None:
 
 
 def _step_loss(
-    model: Compact | Tutorial, params: TrainParams, label_smoothing: float, classes: int, front_end: FrontEndParams
+    model: Network, params: TrainParams, recipe: Recipe, outputs: int, front_end: FrontEndParams
 ) -> Callable[[Tensor, Tensor, float], Tensor]:
     """The loss of one batch: (float16 decibels, labels, share of the run that is over) to a scalar."""
-    if isinstance(model, Tutorial):
+    if not recipe.augmented:
+        return lambda decibels, labels, _: model.loss(decibels, labels, recipe.label_smoothing, None)
+    augmentation = augment.Augmentation(params.augment, front_end, outputs, model.least_frames)
 
-        def tutorial_loss(decibels: Tensor, labels: Tensor, _: float) -> Tensor:
-            return F.cross_entropy(model(decibels.float()), labels, label_smoothing=label_smoothing)
+    def augmented_loss(decibels: Tensor, labels: Tensor, done: float) -> Tensor:
+        change = partial(augmentation, done=done, normalise=model.normalise)
+        return model.loss(decibels, labels, recipe.label_smoothing, change)
 
-        return tutorial_loss
-
-    outputs = classes if model.background is None else classes + 1
-    augmentation = augment.Augmentation(params.augment, front_end, outputs, Compact.frame_stride)
-
-    def compact_loss(decibels: Tensor, labels: Tensor, done: float) -> Tensor:
-        batch, targets = augmentation(decibels, labels, done, model.normalise)
-        with autocast(batch.device):
-            logits = model.mean_logits(model.embed(batch))
-        return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
-
-    return compact_loss
-
-
-def _optimizer(
-    model: torch.nn.Module, architecture: str, recipe: Recipe, steps: int
-) -> tuple[torch.optim.Optimizer, Any]:
-    if architecture == "tutorial":
-        return torch.optim.Adam(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay), None
-    optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-    # One-cycle's phases must each hold a step.
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=max(steps, 10))
-    return optimizer, scheduler
+    return augmented_loss
 
 
 def _validate(model: torch.nn.Module, val: Clips | None) -> dict[str, float]:
@@ -273,14 +245,6 @@ def _device_of_several(wanted: str) -> torch.device:
         )
     torch.cuda.set_device(number)
     return torch.device("cuda", number)
-
-
-@contextlib.contextmanager
-def autocast(device: torch.device) -> Iterator[None]:
-    """bfloat16 where the hardware multiplies it; elsewhere it is emulated and slow."""
-    enabled = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
-    with torch.autocast(device.type, torch.bfloat16, enabled=enabled) if enabled else contextlib.nullcontext():
-        yield
 
 
 def _load_state(path: Path | None) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from earshot.training import parallel
 from earshot.training.checkpoint import Checkpoint
 from earshot.training.config import TrainParams
 from earshot.training.loop import HISTORY_COLUMNS, Clips, Trained, fit
+from earshot.training.networks import network_class
 
 _ON_VALIDATION = ("val_loss", "val_accuracy")
 
@@ -50,15 +51,17 @@ def fit_parts(
     """Train on the train part of `parts`, with the validation that it has.
 
     `state_path` gives a file for each run's state, by name. `extra_clips` are features and class numbers of clips that
-    every network is also trained on, and none is judged by. Nothing is chosen by the out-of-fold models: each keeps its
-    last epoch, as the network on all clips must.
+    every network is also trained on, and none is judged by: if `params.hears_extra_clips`, and those of background if
+    the network has an output for it. Nothing is chosen by the out-of-fold models: each keeps its last epoch, as the
+    network on all clips must.
 
     Raises:
         TrainingError: as `earshot.training.loop.fit`.
     """
     folds = parts.validations
     train = _clips(parts.part("train"))
-    heard = train if extra_clips is None else train.beside(Clips(*extra_clips), len(parts.classes))
+    extra = _extra(extra_clips, len(parts.classes), params)
+    heard = train if extra is None else train.beside(extra, len(parts.classes))
     others = heard.labels[len(train.labels) :]
     background = int((others == len(parts.classes)).sum())
     counts = {"classes": len(others) - background, "background": background}
@@ -67,8 +70,8 @@ def fit_parts(
 
     def run(clips: Clips, held: Clips | None, name: str, **how: Any) -> Trained:
         path = parallel.from_first(partial(state_path, name))
-        if extra_clips is not None:
-            clips = clips.beside(Clips(*extra_clips), len(parts.classes))
+        if extra is not None:
+            clips = clips.beside(extra, len(parts.classes))
         return fit(clips, held, parts.classes, front_end, params, seed, path, progress, **how)
 
     if parts.inner is None:
@@ -92,6 +95,17 @@ def fit_parts(
         history.append({name: (row | means)[name] for name in HISTORY_COLUMNS})
     kept = Trained(trained.checkpoint, trained.best_epoch, history)
     return Fitted(kept, [model.checkpoint for model in out_of_fold], counts)
+
+
+def _extra(given: tuple[np.ndarray, np.ndarray] | None, classes: int, params: TrainParams) -> Clips | None:
+    """Those of the clips `given` that the network is trained on."""
+    if given is None or not params.hears_extra_clips:
+        return None
+    features, labels = given
+    if network_class(params.model).learns_background:
+        return Clips(features, labels)
+    kept = labels < classes
+    return Clips(features[kept], labels[kept])
 
 
 def _clips(part: Part) -> Clips:

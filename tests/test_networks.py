@@ -11,7 +11,9 @@ from earshot.core.front_end import FrontEndParams
 from earshot.core.params import ParamsError
 from earshot.training import checkpoint
 from earshot.training.checkpoint import Checkpoint, CheckpointError, make_model
-from earshot.training.models import Normalise, RelaxedInstanceNorm
+from earshot.training.networks import NETWORKS, network_class
+from earshot.training.networks.compact import RelaxedInstanceNorm
+from earshot.training.networks.layers import Normalise
 from earshot.training.predict import predict_logits
 
 FRONT_END = FrontEndParams()
@@ -82,12 +84,36 @@ def test_compact_hears_any_length(frames, steps):
     assert model.logits(embedding).shape == (2, CLASSES)
 
 
-@pytest.mark.parametrize("architecture", ["compact", "tutorial"])
-def test_a_window_too_short_for_the_network_is_refused(architecture):
-    with pytest.raises(
-        ParamsError, match=r"audio\.window_s 0\.1 gives 5 frames; the networks need at least 8, 0\.19 s"
-    ):
-        make_model(architecture, 3, FrontEndParams(window_s=0.1))
+@pytest.mark.parametrize(
+    ("architecture", "window_s", "message"),
+    [
+        ("compact", 0.1, r"audio\.window_s 0\.1 gives 5 frames; the network needs at least 8, 0\.19 s"),
+        ("tutorial", 0.06, r"audio\.window_s 0\.06 gives 3 frames; the network needs at least 4, 0\.09 s"),
+        ("sb_cnn", 2.9, r"sb_cnn needs windows of at least 128 frames .*configs/sb_cnn\.yaml"),
+    ],
+)
+def test_a_window_too_short_for_the_network_is_refused(architecture, window_s, message):
+    with pytest.raises(ParamsError, match=message):
+        make_model(architecture, 3, FrontEndParams(window_s=window_s))
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_network_says_at_least_logits(name):
+    network = network_class(name)
+    front_end = FrontEndParams(n_mels=MELS)
+    model = make_model(name, CLASSES, front_end, has_background=network.learns_background).eval()
+    with torch.inference_mode():
+        said = model.outputs(decibels(2))
+        torch.testing.assert_close(said["logits"], model(decibels(2)), rtol=0, atol=1e-5)
+    assert said["logits"].shape == (2, CLASSES)
+    assert ("background_logits" in said) == network.learns_background
+
+
+def test_a_name_that_no_network_has_is_refused_with_the_nearest():
+    with pytest.raises(ParamsError, match=r"'sb-cnn' is no network; did you mean sb_cnn\? There are .*tutorial"):
+        make_model("sb-cnn", 3, FRONT_END)
+    with pytest.raises(ParamsError, match=r"'x' is no network; There are compact, sb_cnn, tutorial"):
+        network_class("x")
 
 
 def test_frame_logits_are_a_fifth_of_a_second_apart():
@@ -95,7 +121,7 @@ def test_frame_logits_are_a_fifth_of_a_second_apart():
     assert model.frame_stride * FRONT_END.hop_s == pytest.approx(0.19, abs=0.005)
 
 
-def test_without_background_logits_are_the_mean_of_frame_logits():
+def test_without_background_the_logits_are_the_mean_of_frame_logits():
     torch.manual_seed(0)
     model = make_model("compact", CLASSES, FRONT_END).eval()
     with torch.inference_mode():
@@ -113,15 +139,15 @@ def test_a_frame_counts_for_as_much_as_it_holds_a_class():
     model = make_model("compact", CLASSES, FRONT_END, has_background=True).eval()
     embedding = torch.randn(4, 128, 21) * 4
     with torch.inference_mode():
-        logits, over_time, of_none = (
+        logits, over_time, of_background = (
             say(embedding).double().numpy() for say in (model.logits, model.frame_logits, model.frame_background_logits)
         )
         plain = model.mean_logits(embedding).double().numpy()
-    weights = 1 - special.softmax(np.concatenate([over_time, of_none], axis=1), axis=1)[:, -1]
+    weights = 1 - special.softmax(np.concatenate([over_time, of_background], axis=1), axis=1)[:, -1]
     assert weights.min() < 0.2 < 0.9 < weights.max()
     expected = [np.average(clip, axis=1, weights=weight) for clip, weight in zip(over_time, weights, strict=True)]
     assert np.abs(logits - expected).max() < 0.01
-    assert np.abs(plain - np.concatenate([over_time, of_none], axis=1).mean(axis=2)).max() < 1e-5
+    assert np.abs(plain - np.concatenate([over_time, of_background], axis=1).mean(axis=2)).max() < 1e-5
     assert np.abs(plain[:, :-1] - expected).max() > 0.1
 
 
@@ -133,7 +159,7 @@ def test_where_no_frame_holds_a_class_all_count_alike():
         torch.testing.assert_close(model.logits(embedding), model.mean_logits(embedding)[:, :-1], rtol=0, atol=1e-5)
 
 
-def test_none_of_the_classes_is_one_more_logit_and_changes_no_other():
+def test_background_is_one_more_logit_and_changes_no_other():
     torch.manual_seed(0)
     plain = make_model("compact", CLASSES, FRONT_END).eval()
     model = make_model("compact", CLASSES, FRONT_END, has_background=True).eval()
@@ -143,9 +169,9 @@ def test_none_of_the_classes_is_one_more_logit_and_changes_no_other():
         embedding = model.embed(model.normalise(decibels(4)))
         assert torch.equal(model.frame_logits(embedding), plain.frame_logits(embedding))
         assert torch.equal(model.mean_logits(embedding)[:, :-1], plain.mean_logits(embedding))
-        of_none, over_time = model.background_logits(embedding), model.frame_background_logits(embedding)
-        assert (of_none.shape, over_time.shape) == ((4, 1), (4, 1, FRAMES // 8))
-        torch.testing.assert_close(of_none, over_time.mean(dim=2), rtol=0, atol=1e-5)
+        of_background, over_time = model.background_logits(embedding), model.frame_background_logits(embedding)
+        assert (of_background.shape, over_time.shape) == ((4, 1), (4, 1, FRAMES // 8))
+        torch.testing.assert_close(of_background, over_time.mean(dim=2), rtol=0, atol=1e-5)
         expected = nn.functional.conv1d(embedding, model.background.weight[:, :, None], model.background.bias)
         torch.testing.assert_close(over_time, expected, rtol=0, atol=1e-5)
 
@@ -176,7 +202,7 @@ def test_relaxed_instance_norm_takes_half_of_each_clips_own_colour_away():
     torch.testing.assert_close(RelaxedInstanceNorm()(cells + response), relaxed + response / 2, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["compact", "tutorial"])
+@pytest.mark.parametrize("architecture", sorted(NETWORKS))
 def test_a_checkpoint_brings_back_the_same_network(tmp_path, architecture):
     torch.manual_seed(0)
     model = make_model(architecture, 3, FRONT_END, dropout=0.3).eval()
@@ -190,12 +216,13 @@ def test_a_checkpoint_brings_back_the_same_network(tmp_path, architecture):
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
-def test_a_checkpoint_tells_whether_the_network_has_background(tmp_path):
+def test_a_checkpoint_tells_whether_the_network_knows_the_background(tmp_path):
     for has_background in (True, False):
         model = make_model("compact", 3, FRONT_END, has_background=has_background).eval()
-        checkpoint.save(Checkpoint(model, "compact", ("a", "b", "c"), FRONT_END), tmp_path / "a.pt")
-        loaded = checkpoint.load(tmp_path / "a.pt").model
-        assert (loaded.background is not None) == has_background
+        checkpoint.save(Checkpoint(model, "compact", ("a", "b", "c"), FRONT_END, has_background), tmp_path / "a.pt")
+        found = checkpoint.load(tmp_path / "a.pt")
+        loaded = found.model
+        assert found.has_background == (loaded.background is not None) == has_background
         assert all(torch.equal(loaded.state_dict()[name], value) for name, value in model.state_dict().items())
 
 
@@ -205,6 +232,13 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "text.pt").write_text("no weights here")
     with pytest.raises(CheckpointError, match=r"text\.pt is not a checkpoint"):
         checkpoint.load(tmp_path / "text.pt")
+    network = make_model("compact", 3, FRONT_END).eval()
+    checkpoint.save(Checkpoint(network, "compact", ("a", "b", "c"), FRONT_END), tmp_path / "new.pt")
+    document = torch.load(tmp_path / "new.pt", weights_only=True)
+    del document["has_background"]  # as in a checkpoint of before
+    torch.save(document, tmp_path / "old.pt")
+    with pytest.raises(CheckpointError, match=r"old\.pt is not a checkpoint of this version.*`dvc repro -f train`"):
+        checkpoint.load(tmp_path / "old.pt")
     torch.save({"architecture": "compact"}, tmp_path / "half.pt")
     with pytest.raises(CheckpointError, match=r"half\.pt is not a checkpoint"):
         checkpoint.load(tmp_path / "half.pt")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from earshot.core.front_end import FrontEndParams
-from earshot.deployment.rewrite import for_int8
+from earshot.deployment.export import for_int8
 from earshot.training.checkpoint import Checkpoint, make_model
 
 FRONT_END = FrontEndParams()
@@ -44,8 +44,9 @@ def test_the_same_answers_at_every_length(frames):
         assert torch.equal(value, before[name]), name
 
 
-def test_the_tutorials_network_stays_as_it_is():
-    checkpoint = trained("tutorial")
+@pytest.mark.parametrize("name", ["tutorial", "sb_cnn"])
+def test_a_network_without_a_rewrite_stays_as_it_is(name):
+    checkpoint = trained(name)
     cells = decibels(2, FRONT_END.window_frames)
     with torch.inference_mode():
         torch.testing.assert_close(for_int8(checkpoint).model(cells), checkpoint.model(cells), rtol=0, atol=0)
