@@ -18,9 +18,9 @@ EDITS = {
     "src/earshot/sources/synthetic/voices.py": {"download", "extra_clips", "quantize"},
     "src/earshot/audit/inspect.py": {"audit", "quantize"},
     "src/earshot/training/loop.py": {"train", "evaluate", "quantize"},
-    "src/earshot/training/models.py": {"train", "evaluate", "quantize"},
+    "src/earshot/training/networks/compact.py": {"train", "evaluate", "quantize"},
     "src/earshot/evaluation/plots.py": {*EVALUATED, "quantize"},
-    "src/earshot/deployment/rewrite.py": {"quantize", "release"},
+    "src/earshot/deployment/export.py": {"quantize", "release"},
     "stages/train.py": {"train", "quantize"},
 }
 PARAMETERS = {

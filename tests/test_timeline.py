@@ -291,13 +291,36 @@ def test_a_sound_of_no_class_makes_no_event_where_the_network_knows_it(model):
 
 def test_a_network_that_cannot_locate_is_heard_window_by_window(model):
     ears = SimpleNamespace(
-        classes=model.classes, log_mel=model.log_mel, card=model.card, locates=False, logits=model.logits
+        classes=model.classes,
+        log_mel=model.log_mel,
+        card=model.card,
+        locates=False,
+        has_background=True,
+        window_logits=model.window_logits,
     )
     samples = np.concatenate([tiny_model.sound("hiss", 12.0), tiny_model.sound("hum", 12.0)])
     events = events_of(ears, samples)
     assert [event.label for event in events] == ["hiss", "hum"]
     assert events[0].offset_s == pytest.approx(12.0, abs=2.0)
     assert events[1].onset_s == pytest.approx(12.0, abs=2.0)
+    # The background counts in a window's score as it does in a frame's.
+    horn = tiny_model.sound(tiny_model.OUTSIDE, 12.0, 3)
+    assert events_of(ears, horn) == []
+    deaf = SimpleNamespace(
+        **{**vars(ears), "has_background": False, "window_logits": lambda cells: model.window_logits(cells)[:, :3]}
+    )
+    assert events_of(deaf, horn) != []
+
+
+def test_a_networks_file_without_frame_outputs_has_events_from_its_windows(tutorial_path):
+    tutorial = Model(tutorial_path)
+    assert not tutorial.locates
+    samples = np.concatenate(
+        [tiny_model.sound("hiss", 12.0), np.zeros(6 * RATE, np.float32), tiny_model.sound("hum", 12.0)]
+    )
+    events = events_of(tutorial, samples)
+    assert [event.label for event in events] == ["hiss", "hum"]
+    assert [event.onset_s for event in events] == pytest.approx([0.0, 18.0], abs=3.0)
 
 
 def test_memory_does_not_grow_with_the_recording():

@@ -34,6 +34,7 @@ class Model:
         self.log_mel = self.card.check_front_end()
         self.classes = self.card.classes
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self._of_window = ["logits", "background_logits"] if self.has_background else ["logits"]
 
     @property
     def locates(self) -> bool:
@@ -58,7 +59,7 @@ class Model:
 
         Calibrated probabilities of the classes if it is one of them, then `earshot.model.scores.known`.
         """
-        said = self._run(["logits", "background_logits"] if self.has_background else ["logits"], features)
+        said = self._run(self._of_window, features)
         logits, background_logits = said if self.has_background else (said[0], None)
         temperature = self.card.temperature
         probabilities = softmax(logits, temperature)
@@ -69,19 +70,29 @@ class Model:
         return softmax(self.logits(features), self.card.temperature)
 
     def frame_logits(self, features: np.ndarray) -> np.ndarray:
-        """Logits over time, float32 (n, classes, frames // 8): where in the window a class was heard.
+        """Logits over time, float32 (n, outputs, steps): where in the window a class was heard.
 
-        A network that knows none of its classes has one row more, the last, for that.
+        Outputs are the classes and, of a network that has the background, it: its logit of the whole window at every
+        step if the network has none over time.
 
         Raises:
-            ModelError: the network has no such output (`train.model: tutorial`).
+            ModelError: the network has no such output.
         """
         if not self.locates:
             raise ModelError(
                 f"{self.path} holds a {self.card.architecture} network, which cannot locate sounds in time"
             )
-        outputs = ["frame_logits", "frame_background_logits"] if self.has_background else ["frame_logits"]
-        return np.concatenate(self._run(outputs, features), axis=1)
+        if not self.has_background:
+            return self._run(["frame_logits"], features)[0]
+        if "frame_background_logits" in self._outputs:
+            return np.concatenate(self._run(["frame_logits", "frame_background_logits"], features), axis=1)
+        of_classes, background = self._run(["frame_logits", "background_logits"], features)
+        steps = np.broadcast_to(background[..., None], (len(background), 1, of_classes.shape[2]))
+        return np.concatenate([of_classes, steps], axis=1)
+
+    def window_logits(self, features: np.ndarray) -> np.ndarray:
+        """One score a window in the form of `frame_logits`, float32 (n, outputs, 1): for a network without them."""
+        return np.concatenate(self._run(self._of_window, features), axis=1)[..., None]
 
     def _run(self, outputs: list[str], features: np.ndarray) -> list[np.ndarray]:
         return self._session.run(outputs, {"log_mel": features.astype(np.float32)})

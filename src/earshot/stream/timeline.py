@@ -43,9 +43,9 @@ class Locator(Protocol):
     @property
     def has_background(self) -> bool: ...
 
-    def logits(self, features: np.ndarray) -> np.ndarray: ...
-
     def frame_logits(self, features: np.ndarray) -> np.ndarray: ...
+
+    def window_logits(self, features: np.ndarray) -> np.ndarray: ...
 
 
 def timeline(
@@ -85,8 +85,7 @@ class Timeline:
         self._waiting: list[Window] = []
         # Frames that a later window may still reach, from _first on: sum of logits, how many, and whether any sound.
         self._first = 0
-        outputs = len(model.classes) + (model.locates and model.has_background)
-        self._sums = np.zeros((self._window_frames, outputs))
+        self._sums = np.zeros((self._window_frames, len(model.classes) + model.has_background))
         self._counts = np.zeros(self._window_frames, np.int64)
         self._audible = np.zeros(self._window_frames, bool)
 
@@ -120,9 +119,8 @@ class Timeline:
         answers: dict[int, np.ndarray] = {}
         if loud:
             features = np.stack([window.features for window in loud])
-            scores = (
-                self._model.frame_logits(features) if self._model.locates else self._model.logits(features)[..., None]
-            )
+            model = self._model
+            scores = model.frame_logits(features) if model.locates else model.window_logits(features)
             answers = {window.first_frame: score for window, score in zip(loud, scores, strict=True)}
         for window in waiting:
             events += self._settle(window.first_frame)
