@@ -11,23 +11,21 @@ params.yaml. Goes on where it stopped.
 
 import argparse
 import json
-import platform
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import record
 import trainings
 from earshot.clips.extra import open_extra_clips
 from earshot.clips.parts import Parts, load_parts
 from earshot.clips.split import SplitParams
-from earshot.core.files import atomic_file, write_json
+from earshot.core.files import atomic_file
 from earshot.core.front_end import FrontEndParams
 from earshot.core.params import build
 from earshot.deployment.config import QuantizationParams
@@ -38,6 +36,7 @@ from earshot.training.loop import Clips, fit
 from earshot.training.networks import NETWORKS, network_class
 
 VAL_FRACTION = 0.15
+RESTS_ON = (*record.TRAINING, "benchmarks/peers", "benchmarks/trainings.py", "configs")
 
 
 def main() -> None:
@@ -51,6 +50,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="where trainings are kept (default: below .earshot)")
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     arguments = parser.parse_args()
+    machine = record.machine("torch", "onnxruntime")
     work = arguments.work or trainings.kept("one_fold")
     asked = [(name, extra) for extra in arguments.extra for name in arguments.networks]
     for name, extra in asked:
@@ -58,16 +58,8 @@ def main() -> None:
         if not path.exists():
             _train(arguments.data, work, name, extra == "with", arguments.fold, arguments.seed, path)
     rows = [work / f"{name}-{extra}-fold{arguments.fold}-seed{arguments.seed}.npz" for name, extra in asked]
-    results = {
-        "command": f"python benchmarks/peers/one_fold.py --data DIR --fold {arguments.fold} --seed {arguments.seed}",
-        "machine": f"{torch.get_num_threads()} threads, {_processor()}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "torch": torch.__version__,
-        "test_fold": arguments.fold,
-        "seed": arguments.seed,
-        **_compare(rows),
-    }
-    write_json(arguments.json, results)
+    results = {"test_fold": arguments.fold, "seed": arguments.seed, **_compare(rows)}
+    record.write(arguments.json, results, RESTS_ON, machine)
     print(json.dumps(results, indent=2))
 
 
@@ -147,11 +139,6 @@ def _compare(paths: list[Path]) -> dict[str, Any]:
         if compact is not None and about["network"] != "compact":
             about["compact_ahead_by"] = trainings.difference(compact, other, recordings, labels)
     return {"test_clips": len(labels), "test_recordings": len(set(recordings.tolist())), "rows": rows}
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":
