@@ -19,6 +19,7 @@ import uvicorn
 
 import sounds
 import tiny_model
+from earshot.service import front as front_module
 from earshot.service.front import WEBSOCKET, Front
 from service_server import ROOT, Server, running, wait_for
 
@@ -270,8 +271,22 @@ def test_no_websocket_without_a_token(tiny_model_path: Path, tmp_path: Path) -> 
         assert server.metrics({"Authorization": "Bearer s3cret"})['earshot_rejected_total{reason="unauthorised"}'] == 2
 
 
-def test_a_websocket_route_needs_the_token(tmp_path: Path) -> None:
-    """Over a real server, with an application that accepts whatever passes `Front`."""
+@contextlib.contextmanager
+def serving(app: Any) -> Iterator[int]:
+    """A real server for an ASGI application; its port."""
+    made = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_level="critical"))
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    try:
+        assert wait_for(lambda: made.started)
+        yield made.servers[0].sockets[0].getsockname()[1]
+    finally:
+        made.should_exit = True
+        thread.join()
+
+
+def test_a_websocket_route_needs_the_token() -> None:
+    """With an application that accepts whatever passes `Front`."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "websocket"
@@ -280,29 +295,37 @@ def test_a_websocket_route_needs_the_token(tmp_path: Path) -> None:
         await send({"type": "websocket.close"})
 
     front = Front(app, {"/live": frozenset({WEBSOCKET})}, frozenset(), (frozenset(), ""), "s3cret", lambda: None, bool)
-    config = uvicorn.Config(front, port=0, lifespan="off", log_level="critical")
-    made = uvicorn.Server(config)
-    thread = threading.Thread(target=made.run)
-    thread.start()
-    try:
-        assert wait_for(lambda: made.started)
-        port = made.servers[0].sockets[0].getsockname()[1]
+    upgrade = (
+        b"GET /live HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    )
+    with serving(front) as port:
         for line, status in (
-            ("", "401"),
-            ("Authorization: Bearer wrong\r\n", "401"),
-            ("Authorization: Bearer s3cret\r\n", "101"),
+            (b"", b"401"),
+            (b"Authorization: Bearer wrong\r\n", b"401"),
+            (b"Authorization: Bearer s3cret\r\n", b"101"),
         ):
             with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-                connection.sendall(
-                    b"GET /live HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                    + line.encode()
-                    + b"\r\n"
-                )
-                assert connection.recv(65536).split()[1] == status.encode()
-    finally:
-        made.should_exit = True
-        thread.join()
+                connection.sendall(upgrade + line + b"\r\n")
+                assert connection.recv(65536).split()[1] == status
+
+
+def test_an_answer_that_nobody_reads_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front_module, "_UNREAD_S", 0.5)
+    over = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while True:
+                await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
+        finally:
+            over.set()
+
+    front = Front(app, {"/": frozenset({"GET"})}, frozenset(), (frozenset(), ""), "", lambda: None, bool)
+    with serving(front) as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert over.wait(60)
 
 
 IN_PROCESS = """

@@ -4,6 +4,7 @@ Request id, bearer token, one shape for every error, metrics and the access log.
 scanner's addresses reach no label of a metric.
 """
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -18,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from earshot.service import logs
 from earshot.service.metrics import Metrics
-from earshot.service.refusals import RefusedError
+from earshot.service.refusals import ClientGoneError, RefusedError
 
 REQUEST_ID = "x-request-id"
 WEBSOCKET = "WEBSOCKET"  # stands for a method in `routes` where a WebSocket may be opened
@@ -151,6 +152,7 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
+_UNREAD_S = 60.0  # how long an answer may lie unread
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _JSON = b"application/json"
 _REASONS = {404: "not_found", 405: "method_not_allowed", 500: "internal", 503: "not_ready"}
@@ -184,9 +186,17 @@ class _Answer:
                 self.reason = self.reason or _REASONS.get(self.status, "error")
                 await self._in_shape(headers)
                 return
-            await self._send({**message, "headers": headers})
+            await self._pass_on({**message, "headers": headers})
         elif not self._swallow:
-            await self._send(message)
+            await self._pass_on(message)
+
+    async def _pass_on(self, message: Message) -> None:
+        """Send, and give up a client that takes nothing of its answer: it would hold what is taken for its request."""
+        try:
+            async with asyncio.timeout(_UNREAD_S):
+                await self._send(message)
+        except TimeoutError:
+            raise ClientGoneError from None
 
     async def _in_shape(self, headers: list[tuple[bytes, bytes]]) -> None:
         words = internal().message if self.status >= 500 else f"the request was answered with status {self.status}"
