@@ -459,6 +459,13 @@ BENCHMARKS: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         lambda d: f"{sum(d['answered'].values()):,} requests in {d['minutes']:.0f} minutes, {len(d['errors'])} errors",
     ),
     (
+        "benchmarks/keeping/result.json",
+        lambda d: (
+            f"one flagged clip in {d['median_ms']['many']:.0f} ms where {d['clips']['many']:,} are kept, "
+            f"{d['ratio']:.2f} times as long as where {d['clips']['few']} are"
+        ),
+    ),
+    (
         "benchmarks/fuzz/result.json",
         lambda d: f"{d['uploads']:,} mutated uploads, {d['wrong']} wrong answers, slowest {d['slowest_s']} s",
     ),

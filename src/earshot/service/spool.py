@@ -16,20 +16,17 @@ class Spool:
     Attributes:
         size: bytes so far.
         pending: bytes of them that wait in memory to be read or flushed.
+        on_disk: whether some of it lies in a temporary file.
     """
 
     def __init__(self, allowance: Allowance) -> None:
         self.size = 0
         self.pending = 0
+        self.on_disk = False
         self._allowance = allowance
         self._parts: list[bytes] = []
         self._file: BinaryIO | None = None
         allowance.at_end(self.close)
-
-    @property
-    def on_disk(self) -> bool:
-        """Whether some of it lies in a temporary file."""
-        return self._file is not None
 
     def write(self, data: bytes) -> None:
         """Take `data`. Nothing is written to disk here.
@@ -50,6 +47,7 @@ class Spool:
         """
         if self._file is None:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (it outlives this call)
+            self.on_disk = True
         for part in self._parts:
             view = memoryview(part)
             while view:  # an unbuffered file may write less than it is given
