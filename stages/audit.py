@@ -15,7 +15,7 @@ def main() -> None:
     dataset = params.load("dataset", DatasetParams)
     with exclusive("audit"):
         value, table = audit(
-            dataset.name, Path("data/raw/clips.csv"), clips_root(dataset), params.load("audit", AuditParams)
+            dataset.called, Path("data/raw/clips.csv"), clips_root(dataset), params.load("audit", AuditParams)
         )
     wanted = params.mapping("audio")  # for the words on the terminal only: nothing that is written depends on it
     print(summary(value, table, wanted.get("sample_rate_hz"), wanted.get("window_s")))

@@ -10,7 +10,7 @@ from earshot.evaluation.config import EvaluationParams
 
 
 def main() -> None:
-    dataset = params.load("dataset", DatasetParams).name
+    dataset = params.load("dataset", DatasetParams).called
     settings = params.load("evaluation", EvaluationParams)
     with exclusive("confidence"):
         parts, classes = answers.load(Path("models/candidate") / answers.FILE)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from earshot.clips.cache import open_cache
 from earshot.clips.config import DatasetParams
-from earshot.clips.extra import EXTRA_CLIPS, open_extra_clips
+from earshot.clips.extra import EXTRA_CLIPS, extra_clips_of
 from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
 from earshot.clips.turns import CrossvalParams, check_folds, turn
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("fold", type=int)
     fold = parser.parse_args().fold
-    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).name
+    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).called
     front_end, training = params.load("audio", FrontEndParams), params.load("train", TrainParams)
     # All wanted folds, so that one that does not exist is named before the first training and not after the last.
     check_folds((fold, *params.load("crossval", CrossvalParams).folds), open_cache(FEATURES)[1]["fold"].tolist())
@@ -37,7 +37,7 @@ def main() -> None:
     with parallel.exclusive("crossval"):
         test = parts.part("test")
         code = hash_code(("train",), "dvc.yaml")
-        extra_clips = open_extra_clips(parts.classes) if training.hears_extra_clips else None
+        extra_clips = extra_clips_of(parts) if training.hears_extra_clips else None
         states = partial(state_path, (FEATURES, EXTRA_CLIPS), front_end, parts.split, training, seed, code)
         fitted = fit_parts(parts, front_end, training, seed, states, extra_clips=extra_clips)
         if not parallel.is_first():

@@ -11,7 +11,7 @@ from earshot.evaluation.config import EvaluationParams
 
 
 def main() -> None:
-    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).name
+    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).called
     folds, settings = params.load("crossval", CrossvalParams).folds, params.load("evaluation", EvaluationParams)
     with exclusive("crossval"):
         clips = read_clips("data/features/index.csv")

@@ -20,7 +20,7 @@ from earshot.training.predict import predict_logits
 
 
 def main() -> None:
-    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).name
+    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).called
     split, settings = params.load("split", SplitParams), params.load("evaluation", EvaluationParams)
     with exclusive("evaluate"):
         parts = load_parts(split, seed)

@@ -7,24 +7,25 @@ from earshot.clips.table import read_clips
 from earshot.core import params, stage
 from earshot.core.files import exclusive
 from earshot.core.front_end import FrontEndParams
+from earshot.core.labels import BACKGROUND
 from earshot.sources import synthetic
 from earshot.sources.extra_clips import make, make_empty
 
 
 def main() -> None:
-    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).name
+    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams)
     front_end = params.load("audio", FrontEndParams)
     wanted = are_wanted(params.mapping("train").get("extra_clips", "auto"))
     clips = read_clips("data/audited/clips.csv")
     classes = set(clips["label"][learnt(clips, params.load("split", SplitParams).unknown_classes)])
+    own = int((clips["label"] != BACKGROUND).sum())
     with exclusive("extra_clips"):
         if not wanted:
             return make_empty(EXTRA_CLIPS)
-        shared = set() if dataset == synthetic.NAME else classes
-        made = make(
-            shared, front_end, seed, EXTRA_CLIPS, background=lambda others: most_background(len(clips) + others)
-        )
-    print(f"{sum(made.values())} synthesised clips to train on beside those of {dataset}: {made}")
+        embedded = synthetic.NAME in {source.name for source in dataset.by_key.values()}
+        shared = set() if embedded else classes
+        made = make(shared, front_end, seed, EXTRA_CLIPS, background=lambda others: most_background(own + others))
+    print(f"{sum(made.values())} synthesised clips to train on beside those of {dataset.called}: {made}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from earshot.model.session import Model
 
 
 def main() -> None:
-    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).name
+    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).called
     with exclusive("open_set"):
         model = Model(Path("models/candidate/earshot.int8.onnx"))
         parts = load_parts(params.load("split", SplitParams), seed)

@@ -18,7 +18,7 @@ from earshot.training import checkpoint
 
 def main() -> None:
     seed = params.load_seed()
-    dataset = params.load("dataset", DatasetParams).name
+    dataset = params.load("dataset", DatasetParams).called
     settings = params.load("quantization", QuantizationParams)
     bins = params.load("evaluation", EvaluationParams).calibration_bins
     with exclusive("quantize"):

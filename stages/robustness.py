@@ -30,7 +30,7 @@ def main() -> None:
         rows = robustness.table(robustness.listen(model, sounds, seed), sounds, model.classes, seed)
         ambience = robustness.ambience_verdicts(model, sounds, settings.confidence, seed)
         write_csv("metrics/robustness.csv", rows, robustness.COLUMNS)
-        write_json("metrics/robustness.json", robustness.headline(rows, ambience, dataset.name))
+        write_json("metrics/robustness.json", robustness.headline(rows, ambience, dataset.called))
         plots.plot_robustness(rows, "metrics/plots/robustness.png")
     print(robustness.summary(rows, ambience))
 

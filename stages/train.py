@@ -3,7 +3,7 @@
 from functools import partial
 
 from earshot.clips.config import DatasetParams
-from earshot.clips.extra import EXTRA_CLIPS, open_extra_clips
+from earshot.clips.extra import EXTRA_CLIPS, extra_clips_of
 from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
 from earshot.core import params, stage
@@ -28,13 +28,13 @@ def main() -> None:
     parts = load_parts(params.load("split", SplitParams), seed, FEATURES)
     with parallel.exclusive("train"):
         code = hash_code(("train",), "dvc.yaml")
-        extra_clips = open_extra_clips(parts.classes) if train.hears_extra_clips else None
+        extra_clips = extra_clips_of(parts) if train.hears_extra_clips else None
         states = partial(state_path, (FEATURES, EXTRA_CLIPS), front_end, parts.split, train, seed, code)
         fitted = fit_parts(parts, front_end, train, seed, states, extra_clips=extra_clips)
         if not parallel.is_first():
             return
         write_csv("metrics/history.csv", fitted.trained.history, HISTORY_COLUMNS)
-        summary = summarise(fitted.trained, dataset.name, parts.split, fitted.extra_clips)
+        summary = summarise(fitted.trained, dataset.called, parts.split, fitted.extra_clips)
         write_json("metrics/train.json", summary)
         with atomic_directory("models/out_of_fold") as directory:
             for number, model in enumerate(fitted.out_of_fold, 1):

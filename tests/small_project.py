@@ -144,8 +144,9 @@ class Project:
                 shutil.copytree(ROOT / name, target, ignore=skipped)
             else:
                 shutil.copy2(ROOT / name, target)
-        (root / "data/local").mkdir(parents=True)
-        (root / "data/local/.gitkeep").touch()
+        for name in ("local", "inventory"):
+            (root / "data" / name).mkdir(parents=True)
+            (root / "data" / name / ".gitkeep").touch()
         project = Project(root)
         for section, values in PARAMS.items():
             for key, value in values.items():

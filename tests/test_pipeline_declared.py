@@ -15,7 +15,7 @@ from small_project import STAGES
 
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 FOR_WORDS = {"audit": {"audio"}}  # read for what is printed, and nothing that is written depends on it
-MADE = ("data/", "models/", "metrics/", "${dataset.path}")
+MADE = ("data/", "models/", "metrics/", "${")
 
 
 def code_deps(stage: str) -> set[str]:
@@ -40,7 +40,7 @@ def packages(stage: str) -> set[str]:
 @pytest.mark.parametrize("stage", DVC["stages"])
 def test_a_stage_declares_exactly_the_packages_it_imports_and_quotes(stage):
     script = f"stages/{stage}.py"
-    assert DVC["stages"][stage]["cmd"] == f"python {script}"
+    assert DVC["stages"][stage]["cmd"].split()[:2] == ["python", script]
     needed = {script, *packages(stage)}
     if "gather(" in (ROOT / script).read_text(encoding="utf-8"):  # the model's card quotes the hash of each
         needed |= {dep for quoted in QUOTED for dep in code_deps(quoted)}

@@ -11,6 +11,7 @@ import pandas as pd
 from earshot.audit.config import AuditParams
 from earshot.audit.inspect import FileReport
 from earshot.clips.split import shared_recordings
+from earshot.clips.table import SOURCE
 
 WARNINGS = ("silent", "clipped", "dc_offset", "duration_mismatch", "truncated")
 NAMED = 50  # files named for each warning; all of them are counted and marked in the per-file table
@@ -23,7 +24,8 @@ def file_table(clips: pd.DataFrame, reports: list[FileReport], params: AuditPara
     `status` is ``ok`` or ``rejected``; `warnings` joins those of `WARNINGS` that apply with ``;``.
     """
     measured = pd.DataFrame([asdict(r) for r in reports], columns=[field.name for field in fields(FileReport)])
-    table = pd.concat([clips[["path", "label", "fold", "recording"]], measured.drop(columns="path")], axis=1)
+    named = [*([SOURCE] if SOURCE in clips else []), "path", "label", "fold", "recording"]
+    table = pd.concat([clips[named], measured.drop(columns="path")], axis=1)
     table["expected_s"] = clips["end_s"] - clips["start_s"]
     good = table["reason"] == ""
     off = (table["duration_s"] - table["expected_s"]).abs() > params.duration_tolerance_s  # False where it is unknown
@@ -35,7 +37,7 @@ def file_table(clips: pd.DataFrame, reports: list[FileReport], params: AuditPara
         "truncated": good & table["truncated"],
     }
     table["warnings"] = [";".join(name for name in WARNINGS if applies[name].iloc[row]) for row in range(len(table))]
-    table.insert(4, "status", np.where(good, "ok", "rejected"))
+    table.insert(len(named), "status", np.where(good, "ok", "rejected"))
     return table
 
 
@@ -67,6 +69,10 @@ def verdict(dataset: str, clips: pd.DataFrame, table: pd.DataFrame) -> dict[str,
         },
         "folds": {str(fold): len(group) for fold, group in used.groupby("fold", sort=True)},
     }
+    if SOURCE in used:
+        across = used.groupby("recording")[SOURCE].nunique()
+        value["sources"] = {str(key): len(group) for key, group in used.groupby(SOURCE, sort=True)}
+        value["recordings_across_sources"] = sorted(across.index[across > 1])
     for name in WARNINGS:
         files = [path for path, found in zip(good["path"], good["warnings"], strict=True) if name in found.split(";")]
         value["warnings"][name] = len(files)
@@ -108,6 +114,8 @@ def summary(value: dict[str, Any], table: pd.DataFrame, sample_rate_hz: int | No
             f"the same samples more than once: {twins['groups']} groups, {len(twins['across_folds'])} of them across "
             f"folds, {len(twins['across_labels'])} under different classes"
         )
+    if value.get("recordings_across_sources"):
+        lines.append(f"{len(value['recordings_across_sources'])} recordings are in more than one source")
     if value["recordings_across_folds"]:
         shared = value["recordings_across_folds"]
         named = ", ".join(f"{row['recording']} ({'/'.join(row['labels'])})" for row in shared[:5])

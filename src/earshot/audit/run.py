@@ -9,7 +9,9 @@ from earshot.audit.config import AuditParams
 from earshot.audit.plots import write_plots
 from earshot.audit.pool import inspect_all
 from earshot.audit.report import file_table, verdict
-from earshot.clips.table import read_clips, write_clips
+from earshot.clips.equal import one_recording
+from earshot.clips.paths import Root, locate
+from earshot.clips.table import SOURCE, read_clips, write_clips
 from earshot.core.errors import EarshotError
 from earshot.core.files import atomic_file, write_json
 
@@ -23,7 +25,7 @@ class AuditError(EarshotError):
 def audit(
     dataset: str,
     clips_csv: Path,
-    root: Path,
+    root: Root,
     params: AuditParams,
     audited_dir: Path = Path("data/audited"),
     metrics_json: Path = Path("metrics/audit.json"),
@@ -34,7 +36,7 @@ def audit(
 
     Writes `metrics_json` first, whatever the verdict; then, if it is good, plots, ``files.csv`` (every file, with its
     measurements, SHA-256, status and warnings) and last ``clips.csv`` (the usable rows of `clips_csv`) in
-    `audited_dir`.
+    `audited_dir`. Recordings of several sources that hold the same sound have one name there.
 
     Returns:
         What `metrics_json` holds, and the table of files.
@@ -46,7 +48,9 @@ def audit(
     for stale in (audited_dir / "clips.csv", audited_dir / "files.csv"):
         stale.unlink(missing_ok=True)
     clips = read_clips(clips_csv)
-    reports = inspect_all(str(root), clips["path"].tolist(), params.max_duration_s, workers)
+    reports = inspect_all(".", locate(clips, root), params.max_duration_s, workers)
+    if SOURCE in clips:
+        clips = one_recording(clips, [report.samples_sha256 for report in reports])
     table = file_table(clips, reports, params)
     value = verdict(dataset, clips, table)
     write_json(metrics_json, value)

@@ -1,6 +1,6 @@
 """Extra training clips: a network is trained on them with the data set's own clips, and never judged by them.
 
-`earshot.sources.extra_clips` synthesises them.
+`earshot.sources.extra_clips` synthesises them; those of the data set's own clips that are background are the others.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from earshot.clips.cache import INDEX, LOGMEL
+from earshot.clips.parts import Parts
 from earshot.clips.table import DatasetError
 from earshot.core.labels import BACKGROUND
 from earshot.core.params import ParamsError
@@ -51,3 +52,13 @@ def open_extra_clips(classes: Sequence[str], directory: Path = EXTRA_CLIPS) -> t
     labels = pd.read_csv(directory / INDEX, usecols=["label"], dtype=str)["label"]
     numbers = {label: number for number, label in enumerate([*classes, BACKGROUND])}
     return np.load(directory / LOGMEL), np.array([numbers[label] for label in labels], np.int64)
+
+
+def extra_clips_of(parts: Parts, directory: Path = EXTRA_CLIPS) -> tuple[np.ndarray, np.ndarray] | None:
+    """What `open_extra_clips` gives for the classes of `parts`, and the clips of its part `background`."""
+    made, own = open_extra_clips(parts.classes, directory), parts.part("background")
+    if not len(own.labels):
+        return made
+    if made is None:
+        return own.features, own.labels
+    return np.concatenate([own.features, made[0]]), np.concatenate([own.labels, made[1]])

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from earshot.clips.cache import INDEX, LOGMEL
+from earshot.clips.paths import Root, locate
 from earshot.clips.table import DatasetError
 from earshot.core.files import atomic_directory
 from earshot.core.front_end import FrontEndParams
@@ -23,13 +24,13 @@ _BATCH = 16  # clips handed to a worker at a time
 
 
 def build(
-    clips: pd.DataFrame, root: Path, params: FrontEndParams, target: Path, workers: int | None = None
+    clips: pd.DataFrame, root: Root, params: FrontEndParams, target: Path, workers: int | None = None
 ) -> pd.DataFrame:
     """Write the directory `target` in one piece: ``logmel.npy`` and ``index.csv``, rows in the order of `clips`.
 
     Args:
         clips: the table of `earshot.clips.table.read_clips`.
-        root: the directory that its paths are relative to.
+        root: what its paths are relative to.
         params: the front end. Clips are cut or zero-padded to its window.
         target: replaced when everything is computed, and not touched before.
         workers: processes; one a processor by default. Their number changes no byte.
@@ -49,7 +50,7 @@ def build(
         whole = np.lib.format.open_memmap(logmel, mode="w+", dtype=np.float16, shape=shape)
         frames = np.zeros(len(clips), np.int64)
         truncated_s = np.zeros(len(clips))
-        paths = [str(root / path) for path in clips["path"]]
+        paths = locate(clips, root)
         with (
             process_pool(min(workers or os.cpu_count() or 1, -(-len(paths) // _BATCH))) as pool,
             progress(total=len(paths), desc="features", unit="clip") as bar,

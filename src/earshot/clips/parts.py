@@ -17,7 +17,8 @@ class Part:
 
     Attributes:
         features: float16 (clips, n_mels, frames), in decibels.
-        labels: (clips,) int, numbers into the classes; of part `unknown` the one after the last class's.
+        labels: (clips,) int, numbers into the classes; the one after the last class's in parts `unknown` and
+            `background`.
         clips: the table's rows, in the same order.
     """
 
@@ -55,7 +56,7 @@ class Parts:
     _features: np.ndarray
     inner: np.ndarray | None = None
 
-    def part(self, name: Literal["train", "val", "test", "unknown"]) -> Part:
+    def part(self, name: Literal["train", "val", "test", "unknown", "background"]) -> Part:
         """The clips of one part, their features read into memory."""
         return self._rows(self.assignment == name)
 
@@ -85,6 +86,6 @@ def load_parts(params: SplitParams, seed: int, directory: str | Path = "data/fea
     """
     features, clips = open_cache(Path(directory))
     assignment = assign(clips, params, seed)
-    classes = tuple(sorted(set(clips["label"][assignment != "unknown"])))
+    classes = tuple(sorted(set(clips["label"][np.isin(assignment, ("train", "val", "test"))])))
     inner = None if (assignment == "val").any() else inner_folds(clips, assignment, seed)
     return Parts(classes, clips, assignment, describe(clips, assignment, params, inner), features, inner)

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from earshot.clips.folds import carve, make_folds
-from earshot.clips.table import DatasetError
+from earshot.clips.table import SOURCE, DatasetError
+from earshot.core.labels import BACKGROUND
 
-PARTS = ("train", "val", "test", "unknown")
+PARTS = ("train", "val", "test", "unknown", "background")
 DEFAULT_VAL_FRACTION = 0.15  # of the clips not in test, for `random`
 MIN_FOLDS_FOR_VAL = 5  # with fewer, a fold is too much to give away and too little to choose by
 INNER_FOLDS = 4
@@ -23,7 +24,8 @@ class SplitParams:
     Attributes:
         strategy: `folds` keeps every recording on one side. `random` deals out clips, as many tutorials do; it leaks
             recordings into the test and exists to show by how much that flatters.
-        test_folds: folds to test on; `auto` is the last one. Only for `folds`.
+        test_folds: folds to test on; `auto` is the last one. Only for `folds`. Of several sources each has folds of its
+            own: fold k of the source with the most, n, stands for fold ceil(k m / n) of one with m.
         val_folds: folds to validate on. `out_of_fold` gives none away: four networks are trained beside the one that is
             kept, each without a quarter of the training recordings, and validation is what they say of those. `auto`
             is the fold before the test folds, or `out_of_fold` where there are fewer than five folds. Only for
@@ -61,8 +63,10 @@ def assign(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:
         seed: for carving and for the random strategy; folds alone do not depend on it.
 
     Returns:
-        str array, one of `PARTS` for each row of `clips`; none is `val` where validation is out of fold, and
-        `unknown` are those of `params.unknown_classes`.
+        str array, one of `PARTS` for each row of `clips`; none is `val` where validation is out of fold. `background`
+        are clips labelled `BACKGROUND` that may be trained on; `unknown` are the others, in the folds for validation
+        and test, and those of `params.unknown_classes`. A recording in several sources is on one side: in test if any
+        source tests it, else in validation if any validates on it.
 
     Raises:
         DatasetError: a fold or a class that does not exist, a fold that is used twice, fewer than two classes to
@@ -70,10 +74,14 @@ def assign(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:
             of one class in more than one part.
     """
     known = learnt(clips, params.unknown_classes)
-    parts = np.full(len(clips), "unknown", dtype="<U7")
+    divided = ~clips["label"].isin(params.unknown_classes).to_numpy()
+    parts_of_all = np.full(len(clips), "unknown", dtype="<U10")
     divide = _by_clip if params.strategy == "random" else _by_fold
-    parts[known] = divide(clips[known].reset_index(drop=True), params, seed)
-    clips, parts_of_all, parts = clips[known], parts, parts[known]
+    parts_of_all[divided] = divide(clips[divided].reset_index(drop=True), params, seed)
+    background = (clips["label"] == BACKGROUND).to_numpy()
+    judged = clips["recording"].isin(clips["recording"][np.isin(parts_of_all, ("val", "test"))]).to_numpy()
+    parts_of_all[background] = np.where(judged, "unknown", "background")[background]
+    clips, parts = clips[known], parts_of_all[known]
     for part in ("train", "test"):
         if not (parts == part).any():
             raise DatasetError(f"the {part} part of the split is empty; change the split section of params.yaml")
@@ -133,10 +141,10 @@ def shared_recordings(clips: pd.DataFrame) -> list[dict[str, Any]]:
     would make results incomparable with published ones.
     """
     rows = []
-    for recording, group in clips.groupby("recording", sort=True):
+    for keys, group in clips.groupby([*([SOURCE] if SOURCE in clips else []), "recording"], sort=True):
         folds = sorted(set(group["fold"].tolist()))
         if len(folds) > 1:
-            rows.append({"recording": recording, "folds": folds, "labels": sorted(set(group["label"]))})
+            rows.append({"recording": keys[-1], "folds": folds, "labels": sorted(set(group["label"]))})
     return rows
 
 
@@ -148,7 +156,6 @@ def describe(
     `inner` is that of `inner_folds`, where validation is out of fold: its clips are then training clips too.
     `test_clips_of_known_recordings` counts test clips whose recording and class also occur outside the test.
     """
-    folds = clips["fold"].to_numpy()
     in_test = parts == "test"
     known = set(zip(clips["recording"][~in_test], clips["label"][~in_test], strict=True))
     pairs = zip(clips["recording"][in_test], clips["label"][in_test], strict=True)
@@ -158,31 +165,41 @@ def describe(
         value["test_fraction"] = params.test_fraction
         value["val_fraction"] = params.val_fraction or DEFAULT_VAL_FRACTION
     else:
-        value["test_folds"] = sorted(set(folds[in_test].tolist()))
+        value["test_folds"] = _folds(clips, in_test)
         if inner is not None and not validated.any():
             validated = inner > 0
             value.update(val_folds="out_of_fold", val_fraction=None, inner_folds=len(set(inner[validated].tolist())))
         elif params.val_fraction is not None:
             value.update(val_folds=None, val_fraction=params.val_fraction)
         else:
-            value.update(val_folds=sorted(set(folds[validated].tolist())), val_fraction=None)
+            value.update(val_folds=_folds(clips, validated), val_fraction=None)
     described = {"train": parts == "train", "val": validated, "test": in_test}
     if params.unknown_classes:
         value["unknown_classes"] = sorted(set(params.unknown_classes))
-        described["unknown"] = parts == "unknown"
+    for part in ("unknown", "background"):
+        if (parts == part).any():
+            described[part] = parts == part
     for part, rows in described.items():
         value[part] = {"clips": int(rows.sum()), "recordings": int(clips["recording"][rows].nunique())}
     value["test_clips_of_known_recordings"] = sum(pair in known for pair in pairs)
     return value
 
 
+def _folds(clips: pd.DataFrame, rows: np.ndarray) -> list[int] | dict[str, list[int]]:
+    """The folds of `rows`; where there are several sources, those of each."""
+    if SOURCE not in clips:
+        return sorted(set(clips["fold"][rows].tolist()))
+    chosen = clips[rows].groupby(SOURCE, sort=True)["fold"]
+    return {str(key): sorted(set(folds.tolist())) for key, folds in chosen}
+
+
 def learnt(clips: pd.DataFrame, unknown_classes: tuple[str, ...]) -> np.ndarray:
-    """Which clips are of classes to be learnt, bool (clips,).
+    """Which clips are of classes to be learnt, bool (clips,); background is no class.
 
     Raises:
         DatasetError: an unknown class that does not exist, or fewer than two classes to learn.
     """
-    existing = set(clips["label"])
+    existing = set(clips["label"]) - {BACKGROUND}
     absent = sorted(set(unknown_classes) - existing)
     if absent:
         raise DatasetError(
@@ -190,35 +207,82 @@ def learnt(clips: pd.DataFrame, unknown_classes: tuple[str, ...]) -> np.ndarray:
         )
     if len(existing - set(unknown_classes)) < 2:
         raise DatasetError("split.unknown_classes leaves fewer than two classes to learn; take some out of it")
-    return ~clips["label"].isin(unknown_classes).to_numpy()
+    return ~clips["label"].isin([*unknown_classes, BACKGROUND]).to_numpy()
 
 
 def _by_fold(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:
-    folds = clips["fold"].to_numpy()
-    existing = sorted(set(folds.tolist()))
-    if len(existing) < 2:
+    """Every source by its own folds; then recordings of several sources, and a carved validation, over all of them."""
+    keys = clips[SOURCE].to_numpy() if SOURCE in clips else np.full(len(clips), "")
+    folds_of = {key: sorted(set(clips["fold"][keys == key].tolist())) for key in sorted(set(keys))}
+    most = max(map(len, folds_of.values()))
+    if most < 2:
         raise DatasetError(
             "the clips have one fold only, so there is nothing to test on; give at least two folds, or none"
         )
-    test = _existing(params.test_folds, existing, "test_folds") or existing[-1:]
-    rest = [fold for fold in existing if fold not in test]
-    if not rest:
-        raise DatasetError(f"split.test_folds takes every fold ({existing}); leave some to train on")
-    parts = np.where(np.isin(folds, test), "test", "train").astype("<U5")
-    given = _existing(params.val_folds, existing, "val_folds")
+    scale = max(folds_of.values(), key=len)
+    test = _existing(params.test_folds, scale, "test_folds") or scale[-1:]
+    val = _existing(params.val_folds, scale, "val_folds")
+    both = sorted(set(val or ()) & set(test)) if params.val_fraction is None else []
+    if both:
+        raise DatasetError(f"fold {both[0]} is in both split.test_folds and split.val_folds; a fold has one use")
+    if len(test) == most:
+        raise DatasetError(f"split.test_folds takes every fold ({scale}); leave some to train on")
+    parts = np.full(len(clips), "train", dtype="<U5")
+    for key, own in folds_of.items():
+        chosen = keys == key
+        parts[chosen] = _by_own_folds(clips[chosen], own, scale, test, val, params, seed)
+    parts = _one_side(clips, keys, parts)
     if params.val_fraction is not None:
-        outside = np.flatnonzero(parts == "train")
-        chosen = carve(
-            clips["label"].iloc[outside].tolist(), clips["recording"].iloc[outside].tolist(), params.val_fraction, seed
-        )
-        parts[outside[chosen]] = "val"
-    elif given is not None:
-        both = sorted(set(given) & set(test))
-        if both:
-            raise DatasetError(f"fold {both[0]} is in both split.test_folds and split.val_folds; a fold has one use")
-        parts[np.isin(folds, given)] = "val"
-    elif params.val_folds == "auto" and len(existing) >= MIN_FOLDS_FOR_VAL and len(rest) > 1:
-        parts[folds == _before(test[0], existing, rest)] = "val"
+        _carve(clips, parts, params.val_fraction, seed)
+    return parts
+
+
+def _by_own_folds(
+    clips: pd.DataFrame,
+    own: list[int],
+    scale: list[int],
+    test: list[int],
+    val: list[int] | None,
+    params: SplitParams,
+    seed: int,
+) -> np.ndarray:
+    """The parts of one source's clips. `test` and `val` are of `scale`, the folds of the source that has the most."""
+    tested = _matching(test, scale, own)
+    rest = [fold for fold in own if fold not in tested]
+    if not rest:
+        raise DatasetError(f"the split tests every fold that a source has ({own}); leave it some to train on")
+    parts = np.where(clips["fold"].isin(tested), "test", "train").astype("<U5")
+    if params.val_fraction is not None or params.val_folds == "out_of_fold":
+        return parts
+    if val is not None:
+        wanted = [fold for fold in _matching(val, scale, own) if fold in rest]
+        parts[clips["fold"].isin(wanted or [_before(tested[0], own, rest)]).to_numpy()] = "val"
+    elif len(own) >= MIN_FOLDS_FOR_VAL and len(rest) > 1:
+        parts[(clips["fold"] == _before(tested[0], own, rest)).to_numpy()] = "val"
+    elif len(scale) >= MIN_FOLDS_FOR_VAL:
+        _carve(clips, parts, DEFAULT_VAL_FRACTION, seed)
+    return parts
+
+
+def _carve(clips: pd.DataFrame, parts: np.ndarray, fraction: float, seed: int) -> None:
+    """Mark about `fraction` of the training clips as validation, by recording and stratified by class."""
+    outside = np.flatnonzero(parts == "train")
+    labels, recordings = clips["label"].iloc[outside].tolist(), clips["recording"].iloc[outside].tolist()
+    parts[outside[carve(labels, recordings, fraction, seed)]] = "val"
+
+
+def _matching(folds: list[int], scale: list[int], own: list[int]) -> list[int]:
+    """The folds of `own` that `folds` of `scale` stand for: of n and m folds, ceil(k m / n) for the k-th."""
+    return sorted({own[-(-(scale.index(fold) + 1) * len(own) // len(scale)) - 1] for fold in folds})
+
+
+def _one_side(clips: pd.DataFrame, keys: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Recordings that are in several sources go where they are judged, if anywhere."""
+    recordings = clips["recording"].to_numpy()
+    several = pd.Series(keys).groupby(recordings).nunique()
+    for recording in several.index[several > 1]:
+        rows = recordings == recording
+        parts[rows] = next(part for part in ("test", "val", "train") if (parts[rows] == part).any())
     return parts
 
 

@@ -6,8 +6,9 @@ import pandas as pd
 
 from earshot.core.errors import EarshotError
 from earshot.core.files import atomic_file
-from earshot.core.labels import UNKNOWN
+from earshot.core.labels import BACKGROUND, UNKNOWN
 
+SOURCE = "source"  # a column more, before the others, where a set has several sources
 COLUMNS = ["path", "label", "fold", "recording", "start_s", "end_s", "salience"]
 TEXT = ["path", "label", "recording"]
 NUMBERS = ["start_s", "end_s", "salience"]  # may be empty
@@ -30,6 +31,9 @@ def make_table(rows: pd.DataFrame) -> pd.DataFrame:
         recording: what the clip was cut from; clips of one recording never sit on both sides of an honest split.
         start_s, end_s: position in the recording in seconds, or NaN.
         salience: 1 foreground, 2 background, or NaN.
+
+    Where a set has several sources, its table has the column `source` besides: the key of the clip's source, below
+    whose root the path is. Fold numbers are then those of each source. The label `BACKGROUND` marks clips of no class.
     """
     table = pd.DataFrame(index=rows.index)
     for column in COLUMNS:
@@ -48,7 +52,8 @@ def make_table(rows: pd.DataFrame) -> pd.DataFrame:
 def read_clips(path: str | Path) -> pd.DataFrame:
     """Read and check the table at `path`. Labels and recordings stay text: a class called "nan" or "NA" is kept.
 
-    Returns the columns of `make_table`: text, int64 (fold) and float64 (start_s, end_s, salience).
+    Returns the columns of `make_table`: text, int64 (fold) and float64 (start_s, end_s, salience). Source, where there
+    is such a column, is the first.
     Raises DatasetError if the file is absent or is not such a table.
     """
     try:
@@ -66,7 +71,7 @@ def read_clips(path: str | Path) -> pd.DataFrame:
             rows[column] = rows[column].where(~blank, "nan").astype("int64" if column == "fold" else "float64")
         except ValueError as error:
             raise DatasetError(f"{path}: column {column}: {error}") from error
-    clips = rows[COLUMNS]
+    clips = rows[columns_of(rows)]
     check_clips(clips, where=str(path))
     return clips
 
@@ -77,7 +82,7 @@ def write_clips(target: str | Path, clips: pd.DataFrame, where: str = "") -> Non
     `where` begins the message of a table that cannot be used; `target` by default.
     """
     check_clips(clips, where or str(target))
-    rows = clips[COLUMNS].copy()
+    rows = clips[columns_of(clips)].copy()
     rows["salience"] = rows["salience"].astype("Int64")
     with atomic_file(target) as temporary:
         rows.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
@@ -91,7 +96,7 @@ def check_clips(clips: pd.DataFrame, where: str) -> None:
         blank = clips[column].isna() | (clips[column] == "")
         if blank.any():
             raise DatasetError(f"{where}: {column} is empty in row {int(blank.to_numpy().argmax()) + 2}")
-    repeated = clips.loc[clips["path"].duplicated(), "path"]
+    repeated = clips.loc[clips.duplicated([*columns_of(clips)[: -len(COLUMNS)], "path"]), "path"]
     if len(repeated):
         raise DatasetError(f"{where}: {repeated.iloc[0]} is listed twice; list each file once")
     outside = [path for path in clips["path"] if leaves_root(path)]
@@ -102,10 +107,17 @@ def check_clips(clips: pd.DataFrame, where: str) -> None:
             f"{where}: a class is named {UNKNOWN!r}, which is the answer to sounds of no class; rename it, or, if its "
             "clips are such sounds, give them names of their own and list those in split.unknown_classes"
         )
-    if clips["label"].nunique() < 2:
-        raise DatasetError(f"{where}: the only class is {clips['label'].iloc[0]!r}; a classifier needs at least two")
+    classes = sorted(set(clips["label"]) - {BACKGROUND})
+    if len(classes) < 2:
+        only = f"the only class is {classes[0]!r}" if classes else "there is no class"
+        raise DatasetError(f"{where}: {only}; a classifier needs at least two")
     if clips["fold"].isna().any() or (clips["fold"] < 1).any():
         raise DatasetError(f"{where}: folds must be whole numbers from 1")
+
+
+def columns_of(clips: pd.DataFrame) -> list[str]:
+    """`COLUMNS`, after `SOURCE` where `clips` has it."""
+    return [SOURCE, *COLUMNS] if SOURCE in clips else COLUMNS
 
 
 def leaves_root(path: str) -> bool:

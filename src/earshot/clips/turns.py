@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from earshot.clips.split import SplitParams
+import numpy as np
+import pandas as pd
+
+from earshot.clips.split import SplitParams, assign
 from earshot.clips.table import DatasetError
 
 
@@ -41,13 +44,20 @@ def check_folds(wanted: Iterable[int], of_clips: Iterable[int]) -> None:
 
 
 def turn(fold: int, split: SplitParams) -> SplitParams:
-    """The split that tests `fold`. Validation is the fold before it, out of fold where there are fewer than five, or
+    """The split that tests `fold`, of several sources the fold of each that stands for it.
+
+    Validation is the fold before it, out of fold where there are fewer than five, or
     carved where ``split.val_fraction`` says so.
 
     Of `split` only `val_fraction` and `unknown_classes` are taken over: no list of folds fits every turn, and a random
     split has no turns. Clips of unknown classes are tested in none.
     """
     return replace(split, strategy="folds", test_folds=(fold,), val_folds="auto")
+
+
+def of_turn(fold: int, clips: pd.DataFrame, seed: int) -> np.ndarray:
+    """Which of `clips`, all of classes to be learnt, the turn of `fold` tests, bool (clips,)."""
+    return assign(clips, turn(fold, SplitParams()), seed) == "test"
 
 
 def _named(folds: list[int]) -> str:

@@ -27,6 +27,15 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def in_folds(folds: Any) -> str:
+    """A split's folds as the end of a sentence, ", fold 3" or ", out of fold"; of several sources those of each."""
+    if isinstance(folds, dict):
+        return "".join(f"{in_folds(own)} of {key}" for key, own in folds.items())
+    if isinstance(folds, str):
+        return f", {folds.replace('_', ' ')}"
+    return f", fold{'' if len(folds) == 1 else 's'} {', '.join(map(str, folds))}" if folds else ""
+
+
 def table(rows: Sequence[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
     """`rows` with their columns aligned, those numbered in `right` to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from earshot.commands.common import DEFAULT_MODEL, Subparsers, add_command, table
+from earshot.commands.common import DEFAULT_MODEL, Subparsers, add_command, in_folds, table
 from earshot.commands.verify import Check, verify
 from earshot.core.files import sha256
 from earshot.core.front_end import FrontEndParams
@@ -70,11 +70,12 @@ def description(path: Path, card: Card) -> str:
          f"{front_end.window_frames} frames, {front_end.f_min_hz:g} to {front_end.f_top_hz:g} Hz"),
         ("front end", _front_end(card)),
         ("data", f"{dataset['title']} ({dataset['name']}) {dataset['url']}".rstrip()),
+        *((f"  {one['key']}", f"{one['title']}, {one['licence']}") for one in dataset.get("sources", ())),
         ("licence", dataset["licence"]),
         ("citation", dataset["citation"]),
         ("split", _split(split)),
         ("beside", _extra_clips(dataset)),
-        *((part, _part(split, part)) for part in ("train", "val", "test") if part in split),
+        *((part, _part(split, part)) for part in ("train", "val", "test", "background") if part in split),
     ]  # fmt: skip
     made_from = [
         *(("data", f"data/audited/{name}", digest) for name, digest in sorted(dataset["sha256"].items())),
@@ -142,8 +143,7 @@ def _split(split: dict[str, Any]) -> str:
 
 
 def _part(split: dict[str, Any], part: str) -> str:
-    folds = split.get(f"{part}_folds")
-    where = f", fold{'' if len(folds) == 1 else 's'} {', '.join(map(str, folds))}" if folds else ""
+    where = in_folds(split.get(f"{part}_folds"))
     return f"{split[part]['clips']} clips of {split[part]['recordings']} recordings{where}"
 
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from earshot.commands.common import DEFAULT_MODEL, Subparsers, add_command, table
+from earshot.commands.common import DEFAULT_MODEL, Subparsers, add_command, in_folds, table
 from earshot.core.errors import EarshotError
 
 _DETAILS = """\
@@ -38,8 +38,7 @@ def summary(
     evaluation: dict[str, Any], quantization: dict[str, Any], plots: list[Path], others: dict[str, dict[str, Any]]
 ) -> str:
     """The figures in words, from the documents' contents and the pictures' paths; `others` holds those of `OTHERS`."""
-    folds = evaluation.get("test_folds")
-    where = f", test fold{'' if len(folds) == 1 else 's'} {', '.join(map(str, folds))}" if folds else ""
+    where = in_folds(evaluation.get("test_folds")).replace(", fold", ", test fold", 1)
     lines = [
         ("data", f"{evaluation['dataset']}: {evaluation['test_clips']} test clips of {evaluation['test_recordings']} "
          f"recordings, split by {evaluation['split']}{where}"),

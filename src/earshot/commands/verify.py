@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 
 from earshot.core.files import sha256
-from earshot.model.card import Card
+from earshot.model.card import Card, without_paths
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _params(card: Card, root: Path) -> Iterator[Check]:
             continue
         now = document.get(section) if isinstance(document, dict) else None
         if section == "dataset" and isinstance(now, dict):  # where the data lie says nothing of what they are
-            now = {key: value for key, value in now.items() if key != "path"}
+            now = without_paths(now)
         detail = "; ".join(differences(made_with, now, section))
         yield Check("params", section, "changed" if detail else "same", detail)
 

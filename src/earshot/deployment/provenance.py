@@ -9,6 +9,7 @@ import yaml
 
 from earshot.core.files import sha256
 from earshot.core.hashes import hash_code
+from earshot.model.card import without_paths
 
 STAGES = ("download", "audit", "features", "extra_clips", "train", "quantize")  # all that a model's bytes come from
 SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "quantization", "unknown")
@@ -34,6 +35,9 @@ def gather(source_json: Path, audited_dir: Path, train_json: Path, params_yaml: 
     """
     source = json.loads(source_json.read_text(encoding="utf-8"))
     dataset = {key: source[key] for key in _OF_SOURCE}
+    if "sources" in source:
+        dataset["sources"] = [{key: one[key] for key in ("key", *_OF_SOURCE)} for one in source["sources"]]
+        dataset["classes_by_source"] = source["classes_by_source"]
     # files.csv lists the content hash of every file, so these two hashes stand for the audio itself.
     dataset["sha256"] = {name: sha256(audited_dir / name) for name in ("clips.csv", "files.csv")}
     # Synthesised by the code and the seed that the card also names.
@@ -41,6 +45,6 @@ def gather(source_json: Path, audited_dir: Path, train_json: Path, params_yaml: 
     dataset["extra_clips"] = {"classes": trained["extra_clips"], "background": trained["background_clips"]}
     document = yaml.safe_load(params_yaml.read_text(encoding="utf-8"))
     params = {section: document[section] for section in SECTIONS if section in document}
-    params["dataset"] = {key: value for key, value in params["dataset"].items() if key != "path"}
+    params["dataset"] = without_paths(params["dataset"])
     code = {path: digest[:_CODE_HASH_DIGITS] for path, digest in hash_code(STAGES, dvc_yaml).items()}
     return Provenance(dataset, params, code)

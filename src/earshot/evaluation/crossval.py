@@ -1,4 +1,7 @@
-"""Cross-validation pooled: every clip judged once, by a network that never met its fold.
+"""Cross-validation pooled: every clip judged by a network that never met its fold.
+
+A clip is judged once, but for a source of several with fewer folds than another: each of its folds is tested in as many
+turns as it stands for, and its clips are judged in each.
 
 Judged is the INT8 file as it is deployed, each fold's with its own temperature; fp32 stands beside it.
 """
@@ -11,8 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from earshot.clips.split import leaks
-from earshot.clips.turns import check_folds
+from earshot.clips import turns
 from earshot.evaluation import report, words
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.fold import FOLDS_DIR, FoldPredictions, check_fold, read_fold, rounded
@@ -73,12 +75,16 @@ def pool(
         DatasetError: `folds` names one that the clips do not have.
         FoldError: a fold's predictions are missing, damaged or of other clips.
     """
-    check_folds(folds, clips["fold"].tolist())
+    turns.check_folds(folds, clips["fold"].tolist())
     classes = tuple(sorted(set(clips["label"])))
     found: list[FoldPredictions] = []
     tested: list[pd.DataFrame] = []
+    known = 0
     for fold in sorted(folds):
-        of_fold = clips[clips["fold"] == fold]
+        rows = turns.of_turn(fold, clips, seed)
+        of_fold = clips[rows]
+        outside = set(zip(clips["recording"][~rows], clips["label"][~rows], strict=True))
+        known += sum(pair in outside for pair in zip(of_fold["recording"], of_fold["label"], strict=True))
         predictions = read_fold(fold, root)
         check_fold(fold, predictions, classes, of_fold["path"].tolist(), of_fold["label"].tolist())
         found.append(predictions)
@@ -87,8 +93,6 @@ def pool(
     labels = np.concatenate([predictions.labels for predictions in found])
     int8 = np.concatenate([softmax(predictions.int8_logits, predictions.int8_temperature) for predictions in found])
     fp32_decisions = np.concatenate([predictions.fp32_logits.argmax(axis=1) for predictions in found])
-    known = set(leaks(clips, clips["fold"].to_numpy()))
-    pairs = zip(together["recording"], together["label"], strict=True)
     return Pooled(
         evaluation=evaluate(
             int8,
@@ -105,7 +109,7 @@ def pool(
         fp32_accuracy=float((fp32_decisions == labels).mean()),
         agreement=float((fp32_decisions == int8.argmax(axis=1)).mean()),
         left_out=tuple(sorted(set(clips["fold"].tolist()) - set(folds))),
-        known_clips=sum(pair in known for pair in pairs),
+        known_clips=known,
     )
 
 

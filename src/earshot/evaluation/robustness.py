@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from earshot.clips.paths import Root, locate
+from earshot.clips.table import SOURCE
 from earshot.core.progress import progress
 from earshot.evaluation import disturbances as disturb
 from earshot.evaluation.bootstrap import paired_accuracy_difference
@@ -124,27 +125,29 @@ def conditions(rate_hz: int, window: int) -> list[Condition]:
 
 
 def read_sounds(
-    clips: pd.DataFrame, files: pd.DataFrame, labels: np.ndarray, root: Path, rate_hz: int, most: int, seed: int
+    clips: pd.DataFrame, files: pd.DataFrame, labels: np.ndarray, root: Root, rate_hz: int, most: int, seed: int
 ) -> list[Sound]:
     """Read at most `most` of `clips`, drawn at random, in their order.
 
     Args:
         clips: rows of the test part.
-        files: the audit's row for every file, with `path` and `codec`.
+        files: the audit's row for every file, with `path` (and `source`, where the clips have it) and `codec`.
         labels: class number of each of `clips`.
-        root: where their files lie.
+        root: what their paths are relative to.
         rate_hz: to be read at.
         most: number.
         seed: of the draw.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(clips))[:most])
-    codec = dict(zip(files["path"], files["codec"].astype(str), strict=True))
+    named = [SOURCE, "path"] if SOURCE in clips else ["path"]
+    codec = files.set_index(named)["codec"].astype(str).reindex(clips.set_index(named).index).tolist()
+    paths = locate(clips, root)
     return [
         Sound(
-            read_mono(root / clips["path"].iloc[row], rate_hz),
+            read_mono(paths[row], rate_hz),
             int(labels[row]),
             str(clips["recording"].iloc[row]),
-            codec[clips["path"].iloc[row]].startswith(LOSSLESS),
+            codec[row].startswith(LOSSLESS),
         )
         for row in progress(rows.tolist(), desc="read", unit="clip")
     ]

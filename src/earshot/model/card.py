@@ -108,6 +108,14 @@ class Card:
         return log_mel
 
 
+def without_paths(dataset: dict[str, Any]) -> dict[str, Any]:
+    """The ``dataset`` section as a card keeps it: where data lie says nothing of what they are."""
+    kept = {key: value for key, value in dataset.items() if key != "path"}
+    if kept.get("sources"):
+        kept["sources"] = [{key: value for key, value in one.items() if key != "path"} for one in kept["sources"]]
+    return kept
+
+
 def probe_db(log_mel: LogMel) -> list[list[float]]:
     """The front end's answer to its probe sound, as a card keeps it."""
     return [[round(float(value), 4) for value in frame] for frame in log_mel.probe]

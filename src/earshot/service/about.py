@@ -54,6 +54,10 @@ def about(engine: Engine) -> dict[str, Any]:
         "licence": {
             "data": card.dataset.get("licence"),
             "citation": card.dataset.get("citation"),
+            "sources": [
+                {key: one.get(key) for key in ("title", "licence", "citation", "url")}
+                for one in card.dataset.get("sources", [card.dataset])
+            ],
             "note": "the model was made from this data; its licence may restrict how the model is used",
         },
         "timeline": asdict(settings.timeline),

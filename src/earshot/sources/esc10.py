@@ -6,5 +6,5 @@ from earshot.sources.esc50 import CITATION, URL, index, obtain, validate
 from earshot.sources.source import Source
 
 SOURCE = Source(
-    "esc10", "ESC-10", "CC BY 3.0", CITATION, URL, partial(index, ten=True), partial(validate, ten=True), obtain
+    "esc10", "ESC-10", "CC BY 3.0", CITATION, URL, partial(index, ten=True), partial(validate, ten=True), obtain, True
 )

@@ -82,4 +82,4 @@ def obtain(target: Path, seed: int, downloads: Path) -> None:
     obtain_archive(ARCHIVE, target, downloads, TITLE)
 
 
-SOURCE = Source(NAME, TITLE, LICENCE, CITATION, URL, index, validate, obtain)
+SOURCE = Source(NAME, TITLE, LICENCE, CITATION, URL, index, validate, obtain, freesound=True)

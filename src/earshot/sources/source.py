@@ -71,6 +71,7 @@ class Source:
         title, licence, citation, url: its card; they end in the model's lineage.
         index: reads the table of the copy at a root.
         validate: compares that copy with the published one; None where nothing is published.
+        freesound: whether the recordings are numbers of Freesound, which name the same sound in every source.
         obtain: puts a copy into an empty directory, given (directory, seed, directory for downloads); None where only
             a copy of the user's will do.
     """
@@ -83,6 +84,7 @@ class Source:
     index: Callable[[Path, int], Index]
     validate: Callable[[Path], Verification] | None = None
     obtain: Callable[[Path, int, Path], None] | None = None
+    freesound: bool = False
 
 
 @dataclass
