@@ -12,7 +12,7 @@ import pytest
 import scipy.signal
 import soundfile
 
-from earshot.hearing import decode as audio
+from earshot.hearing import sndfile
 from earshot.hearing.clip import fit_length
 from earshot.hearing.decode import (
     AudioError,
@@ -182,7 +182,7 @@ def test_resampling_agrees_with_another_resampler():
 def test_blocks_of_any_size_hold_the_same_samples(tmp_path, monkeypatch, block_samples):
     for path in awkward_files(tmp_path):
         whole = read_mono(path, RATE)
-        monkeypatch.setattr(audio, "_BLOCK_SAMPLES", block_samples)
+        monkeypatch.setattr(sndfile, "BLOCK_SAMPLES", block_samples)
         assert np.array_equal(np.concatenate(list(stream_mono(path, RATE))), whole), path.name
         monkeypatch.undo()
 
@@ -192,7 +192,7 @@ def test_a_lossy_file_of_many_blocks_equals_one_read_of_it_all():
     for container, subtype in LOSSY:
         stream = wav(noise(200_000, 2), 48_000, subtype, container)
         expected = soundfile.read(stream, dtype="float32")[0]
-        assert len(expected) * 2 > 5 * audio._BLOCK_SAMPLES
+        assert len(expected) * 2 > 5 * sndfile.BLOCK_SAMPLES
         assert np.array_equal(decode(stream).samples, expected), subtype
 
 

@@ -161,6 +161,8 @@ def test_warnings_are_counted_and_the_files_used(sounds, tmp_path):
         "dc_offset": ["dog/offset.wav"],
         "duration_mismatch": [],
         "truncated": ["dog/cut.mp3", "dog/cut.wav"],
+        "damaged": [],
+        "cancelling": [],
     }
     assert value["warnings"] == {
         "silent": 2,
@@ -168,6 +170,8 @@ def test_warnings_are_counted_and_the_files_used(sounds, tmp_path):
         "dc_offset": 1,
         "duration_mismatch": 0,
         "truncated": 2,
+        "damaged": 0,
+        "cancelling": 0,
     }
 
 

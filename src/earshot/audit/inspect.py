@@ -9,11 +9,10 @@ import numpy as np
 
 from earshot.core.files import name_on_disk
 from earshot.hearing.decode import AudioError, AudioLimits, decode
+from earshot.hearing.mix import mix
+from earshot.hearing.notes import CHANNELS, DAMAGED, GAP, JOINED, SIZE, TRUNCATED, Note, Notes
 
 FULL_SCALE = 0.999  # at or above this a sample is at full scale (16-bit full scale is 0.99997)
-TRUNCATED_S = 0.1  # fewer samples than the header promises by more than this
-RIFF_SLACK_BYTES = 16  # some writers count the padding byte or the header twice
-RIFF_UNKNOWN_BYTES = 0x7FFF0000  # recorders that stream write a size this large until they are done
 RENAME = "rename it (`convmv -f latin1 -t utf8 --notest <file>`)"
 SILENCE_FLOOR_DB = -200.0  # stands for digital silence, whose level is minus infinity
 
@@ -36,6 +35,9 @@ class FileReport:
         dc_offset: mean of the channel that is furthest from zero; 1 is full scale.
         clipped_fraction: share of samples at full scale that follow another one there.
         truncated: the header promises more than the file holds; what is there was decoded.
+        damaged: a stretch cannot be decoded, time is missing, the header's size is wrong, or another file follows.
+        cancelling: the channels cancel each other in the mix, and one is heard alone.
+        notes: the same in sentences.
     """
 
     path: str
@@ -55,6 +57,9 @@ class FileReport:
     dc_offset: float = 0.0
     clipped_fraction: float = 0.0
     truncated: bool = False
+    damaged: bool = False
+    cancelling: bool = False
+    notes: str = ""
 
 
 def inspect(root: str, path: str, max_duration_s: float) -> FileReport:
@@ -83,6 +88,8 @@ def inspect(root: str, path: str, max_duration_s: float) -> FileReport:
     peak = float(np.abs(samples).max())
     means = samples.mean(axis=0, dtype=np.float64)
     at_full_scale = np.abs(samples) >= FULL_SCALE
+    notes = decoded.notes + _mixed(samples, info.sample_rate_hz)
+    noted = {note.reason for note in notes}
     contents = hashlib.sha256(f"{info.sample_rate_hz} {info.channels} ".encode())
     contents.update(np.ascontiguousarray(samples, dtype="<f4").data)
     return FileReport(
@@ -100,16 +107,20 @@ def inspect(root: str, path: str, max_duration_s: float) -> FileReport:
         rms_db=_db(float(np.sqrt(np.mean(np.square(samples), dtype=np.float64)))),
         dc_offset=float(means[np.argmax(np.abs(means))]),
         clipped_fraction=float(np.count_nonzero(at_full_scale[1:] & at_full_scale[:-1]) / samples.size),
-        truncated=_riff_is_cut(file, size) or info.frames > len(samples) + TRUNCATED_S * info.sample_rate_hz,
+        truncated=TRUNCATED in noted,
+        damaged=not noted.isdisjoint({DAMAGED, GAP, SIZE, JOINED}),
+        cancelling=CHANNELS in noted,
+        notes="; ".join(note.message for note in notes),
     )
 
 
-def _riff_is_cut(file: Path, size: int) -> bool:
-    """Whether a WAV file is shorter than its header says; libsndfile reads such a file without a word."""
-    with file.open("rb") as stream:
-        head = stream.read(8)
-    promised = int.from_bytes(head[4:], "little") + 8
-    return head[:4] == b"RIFF" and size < promised - RIFF_SLACK_BYTES and promised < RIFF_UNKNOWN_BYTES
+def _mixed(samples: np.ndarray, sample_rate_hz: int) -> tuple[Note, ...]:
+    """What is to be said of the mix to one channel."""
+    notes = Notes()
+    if samples.shape[1] > 1:
+        for _ in mix(iter((samples,)), sample_rate_hz, notes):
+            pass
+    return notes.all()
 
 
 def _rejected(found: FileReport, reason: str, detail: str) -> FileReport:

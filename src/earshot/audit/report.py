@@ -13,7 +13,7 @@ from earshot.audit.inspect import FileReport
 from earshot.clips.split import shared_recordings
 from earshot.clips.table import SOURCE
 
-WARNINGS = ("silent", "clipped", "dc_offset", "duration_mismatch", "truncated")
+WARNINGS = ("silent", "clipped", "dc_offset", "duration_mismatch", "truncated", "damaged", "cancelling")
 NAMED = 50  # files named for each warning; all of them are counted and marked in the per-file table
 ONE_FRAME_S = 1e-4  # durations closer than this are equal
 
@@ -35,6 +35,8 @@ def file_table(clips: pd.DataFrame, reports: list[FileReport], params: AuditPara
         "dc_offset": good & (table["dc_offset"].abs() > params.dc_offset),
         "duration_mismatch": good & off,
         "truncated": good & table["truncated"],
+        "damaged": good & table["damaged"],
+        "cancelling": good & table["cancelling"],
     }
     table["warnings"] = [";".join(name for name in WARNINGS if applies[name].iloc[row]) for row in range(len(table))]
     table.insert(len(named), "status", np.where(good, "ok", "rejected"))

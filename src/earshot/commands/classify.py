@@ -5,6 +5,7 @@ import json
 import sys
 
 from earshot.commands.common import Subparsers, add_command, add_model
+from earshot.commands.sources import opened, printable, without_decoders_lines
 from earshot.core.labels import UNKNOWN
 from earshot.hearing.decode import AudioError
 from earshot.model.session import Model
@@ -19,20 +20,23 @@ then below the threshold that `earshot model` shows.
 
 A sound of at most 4 s (the model's window) is fitted to it as in training. A longer one is heard in
 overlapping windows whose probabilities are averaged; what happens when, `earshot timeline` tells.
-Any format that libsndfile or FFmpeg decodes will do, judged by content and not by name.
+WAV, FLAC, MP3, Ogg, AIFF, CAF, AAC, m4a, MP4, WebM, WMA, AMR and what else libsndfile and FFmpeg
+decode will do, judged by content and not by name; `-` is standard input.
 
+A damaged, joined or unfinished file is heard as far as it can be, and a note says what is missing.
 A file that cannot be read is reported and does not stop the others; the exit status is then 1."""
 
 _EXAMPLES = """\
   earshot classify dog.wav
   earshot classify --top 5 recordings/*.flac
+  arecord -d 4 -f cd | earshot classify -
   earshot classify --json recordings/*.wav | jq -r 'select(.confidence < 0.6) | .file'"""
 
 
 def add_parser(commands: Subparsers) -> None:
     """Add the subcommand to `commands`."""
     parser = add_command(commands, "classify", "say what each sound file holds", _DETAILS, _EXAMPLES)
-    parser.add_argument("files", metavar="FILE", nargs="+", help="sound files of any length")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="sound files of any length; - for standard input")
     parser.add_argument("--top", metavar="N", type=int, default=3, help="classes to show for each file (default: 3)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line for each file, all classes in it")
     add_model(parser)
@@ -42,11 +46,13 @@ def add_parser(commands: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Answer for every file; 1 if any could not be read."""
     model = Model(arguments.model)
-    width = max(len(file) for file in arguments.files)
+    names = [printable(file) for file in arguments.files]
+    width = max(map(len, names))
     failed = 0
-    for file in arguments.files:
+    for source, file in zip(arguments.files, names, strict=True):
         try:
-            answer = classify(model, file)
+            with without_decoders_lines():
+                answer = classify(model, opened(source))
         except AudioError as error:
             failed += 1
             if arguments.json:
@@ -57,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(json.dumps({"file": file, **answer.as_dict()}), flush=True)
         else:
             print(line(file.ljust(width), answer, arguments.top), flush=True)
+            for note in answer.notes:
+                print(f"{' ' * width}  note: {note.message}", flush=True)
     if failed and len(arguments.files) > 1:
         print(f"error: {failed} of {len(arguments.files)} files could not be read", file=sys.stderr)
     return 1 if failed else 0
@@ -67,11 +75,11 @@ def line(file: str, answer: Classification, top: int) -> str:
     ranked = list(answer.probabilities.items())[: max(1, top)]
     width = max(len(label) for label in answer.probabilities)
     classes = "  ".join(f"{label.ljust(width)} {probability:.3f}" for label, probability in ranked)
-    notes = [f"{answer.duration_s:.2f} s"]
+    remarks = [f"{answer.duration_s:.2f} s"]
     if answer.silent:
-        notes.append("silent: the answer means nothing")
+        remarks.append("silent: the answer means nothing")
     elif answer.windowed:
-        notes.append(f"mean of {answer.windows} windows")
+        remarks.append(f"mean of {answer.windows} windows")
     if answer.predicted_class == UNKNOWN:
         classes = f"{UNKNOWN} (known {answer.known:.3f}), most like {classes}"
-    return f"{file}  {classes}  ({', '.join(notes)})"
+    return f"{file}  {classes}  ({', '.join(remarks)})"

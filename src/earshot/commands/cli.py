@@ -1,6 +1,7 @@
 """The command `earshot`."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -45,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show costs no answer
+            stream.reconfigure(errors="replace")
     parsed = parser().parse_args(arguments)
     try:
         status = parsed.run(parsed)

@@ -4,6 +4,7 @@ import argparse
 import csv
 import dataclasses
 import json
+import os
 import signal
 import sys
 import threading
@@ -15,9 +16,10 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from earshot.commands.common import Subparsers, add_command, add_model, table
+from earshot.commands.sources import STDIN, opened, printable, without_decoders_lines
 from earshot.core import params
 from earshot.core.errors import EarshotError
-from earshot.hearing.decode import AudioError, UndecodableError, stream_mono
+from earshot.hearing.decode import AudioError, Note, stream_mono
 from earshot.model.session import Model
 from earshot.stream.config import TimelineParams
 from earshot.stream.events import Event
@@ -29,6 +31,11 @@ _DETAILS = """\
 List the events of a recording of any length: class, beginning, end, confidence. Hours take no more
 memory than seconds. What the model takes for none of its classes makes no event; sounds that are
 much like a class still do, so raise --threshold where it names too much.
+
+A damaged, joined or unfinished file is heard as far as it can be, and a note says what is missing:
+after the table, on standard error with --csv and --audacity, and as a last line {"notes": [...]}
+with --json. Where a file cannot be heard to its end, the events until there are listed all the
+same, and the exit status is 1.
 
 Thresholds are those of the section `timeline` of ./params.yaml where there is one, else the defaults."""
 
@@ -43,7 +50,7 @@ _EXAMPLES = """\
 def add_parser(commands: Subparsers) -> None:
     """Add the subcommand to `commands`."""
     parser = add_command(commands, "timeline", "list what was heard when in a recording", _DETAILS, _EXAMPLES)
-    parser.add_argument("file", metavar="FILE", help="a recording of any length")
+    parser.add_argument("file", metavar="FILE", help="a recording of any length; - for standard input")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line, in order of the events' ends")
     form.add_argument("--csv", action="store_true", help="CSV with a header: label, onset_s, offset_s, confidence")
@@ -60,20 +67,39 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the events of one recording."""
     settings = _settings(arguments)
     stream = Timeline(Model(arguments.model), settings)
-    try:
-        with open(arguments.file, "rb") as file:
-            events = listen(stream, file, show_progress=not arguments.quiet and sys.stderr.isatty())
+    name = printable(arguments.file)
+    heard = Heard()
+    events: list[Event] = []
+    with without_decoders_lines():
+        for event in listen(stream, arguments.file, heard, not arguments.quiet and sys.stderr.isatty()):
+            events.append(event)
             if arguments.json:
-                for event in events:
-                    print(json.dumps(event.as_dict()), flush=True)
-                return 0
-            found = sorted(events, key=lambda event: (event.onset_s, event.offset_s, event.label))
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise UndecodableError(f"{arguments.file}: cannot be opened: {error.strerror}", "missing") from error
-    except AudioError as error:
-        raise type(error)(f"{arguments.file}: {error}", error.reason) from error
+                print(json.dumps(event.as_dict()), flush=True)
+    if heard.error is None or heard.begun:
+        _print_all(arguments, events, stream.heard_s, heard.notes)
+    if heard.error is not None:
+        error = heard.error
+        raise type(error)(f"{name}: {error}", error.reason) from error
+    return 0
+
+
+@dataclasses.dataclass
+class Heard:
+    """How a recording was heard: whether at all, the notes on it, and what ended it early."""
+
+    begun: bool = False
+    notes: tuple[Note, ...] = ()
+    error: AudioError | None = None
+
+
+def _print_all(arguments: argparse.Namespace, events: list[Event], heard_s: float, notes: tuple[Note, ...]) -> None:
+    """What was found, in the form that was asked for; JSON lines were printed as they came."""
+    found = sorted(events, key=lambda event: (event.onset_s, event.offset_s, event.label))
+    where = sys.stderr if arguments.csv or arguments.audacity else sys.stdout
+    if arguments.json:
+        if notes:
+            print(json.dumps({"notes": [note.as_dict() for note in notes]}), flush=True)
+        return
     if arguments.csv:
         rows = csv.DictWriter(sys.stdout, ["label", "onset_s", "offset_s", "confidence"], lineterminator="\n")
         rows.writeheader()
@@ -82,24 +108,42 @@ def run(arguments: argparse.Namespace) -> int:
         for event in found:
             print(f"{event.onset_s:.6f}\t{event.offset_s:.6f}\t{event.label} {event.confidence:.2f}")
     else:
-        print(for_people(found, stream.heard_s))
-    return 0
+        print(for_people(found, heard_s))
+    for note in notes:
+        print(f"note: {note.message}", file=where)
 
 
-def listen(stream: Timeline, file: BinaryIO, show_progress: bool) -> Iterator[Event]:
-    """The events of `file`, with a bar that counts how much of it was read."""
-    size = Path(file.name).stat().st_size
+def listen(stream: Timeline, file: str, heard: Heard, show_progress: bool) -> Iterator[Event]:
+    """The events of `file`, and into `heard` how it was; a bar tells how far. What ends it early withholds none."""
     with (
         noted_interrupt() as interrupted,
+        _sized(file) as (source, size),
         tqdm(total=size, unit="B", unit_scale=True, disable=not show_progress, leave=False) as bar,
     ):
-        for block in stream_mono(file, stream.sample_rate_hz):
-            if interrupted.is_set():
-                raise KeyboardInterrupt
-            yield from stream.push(block)
-            bar.set_description(f"{clock(stream.heard_s)} heard", refresh=False)
-            bar.update(max(0, file.tell() - bar.n))
+        sound = stream_mono(source, stream.sample_rate_hz)
+        try:
+            for block in sound:
+                heard.begun = True
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+                yield from stream.push(block)
+                bar.set_description(f"{clock(stream.heard_s)} heard", refresh=size is None)
+                if size is not None and not isinstance(source, str):
+                    bar.update(max(0, source.tell() - bar.n))
+        except AudioError as error:
+            heard.error = error
         yield from stream.finish()
+        heard.notes = sound.notes
+
+
+@contextmanager
+def _sized(file: str) -> Iterator[tuple[str | BinaryIO, int | None]]:
+    """What to read, and how many bytes it has; None where that is not known, as for a pipe."""
+    if file != STDIN and Path(file).is_file() and os.access(file, os.R_OK):
+        with open(file, "rb") as opened_file:
+            yield opened_file, os.fstat(opened_file.fileno()).st_size
+    else:
+        yield opened(file), None
 
 
 @contextmanager

@@ -25,6 +25,7 @@ def classification(engine: Engine, heard: Classification) -> dict[str, Any]:
         "windowed": plain["windowed"],
         "windows": plain["windows"],
         "silent": plain["silent"],
+        "notes": plain["notes"],
         "model": model_name(engine),
     }
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from earshot.core.labels import UNKNOWN
 from earshot.hearing.clip import clip_features
-from earshot.hearing.decode import DEFAULT_LIMITS, AudioLimits, Source, stream_mono
+from earshot.hearing.decode import DEFAULT_LIMITS, AudioLimits, Note, Source, stream_mono
 from earshot.hearing.log_mel import LogMel
 from earshot.model.card import Card
 from earshot.stream.windows import HOP_FRAMES, Window, WindowStream
@@ -55,12 +55,14 @@ class Batch:
         peak: float32 (n,), largest magnitude in each window, full scale at 1.
         windowed: False for a clip of at most a window: this batch then holds its one window, and no other follows.
         duration_s: seconds of the sound read so far; of all of it in the last batch.
+        notes: what is to be said of the file so far; all of it in the last batch.
     """
 
     features: np.ndarray
     peak: np.ndarray
     windowed: bool
     duration_s: float
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Classification:
         windowed: whether it was longer than the model hears at once, and `probabilities` are means over windows.
         windows: how many windows were averaged; 1 for a clip.
         silent: the sound's peak is below -60 dB of full scale, so that the answer means nothing.
+        notes: what is wrong with the file, although it was heard.
     """
 
     predicted_class: str
@@ -86,6 +89,7 @@ class Classification:
     windowed: bool
     windows: int
     silent: bool
+    notes: tuple[Note, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: probabilities to six digits, seconds to three."""
@@ -98,6 +102,7 @@ class Classification:
             "windowed": self.windowed,
             "windows": self.windows,
             "silent": self.silent,
+            "notes": [note.as_dict() for note in self.notes],
         }
 
 
@@ -117,7 +122,7 @@ def read_batches(source: Source, log_mel: LogMel, limits: AudioLimits = DEFAULT_
     """Decode `source` into batches of windows, as they are asked for: one for a clip, more for a long sound.
 
     Raises:
-        AudioError: as `earshot.hearing.decode.stream_mono`; after some batches, where the damage lies deep in the file.
+        AudioError: as `earshot.hearing.decode.stream_mono`; after some batches, where a limit is reached.
     """
     params = log_mel.params
     clip_samples = params.window_samples + round(CLIP_TOLERANCE_S * params.sample_rate_hz)
@@ -130,7 +135,7 @@ def read_batches(source: Source, log_mel: LogMel, limits: AudioLimits = DEFAULT_
             break
     beginning = np.concatenate(head)
     if samples <= clip_samples:
-        yield _clip(beginning, log_mel)
+        yield _clip(beginning, log_mel, blocks.notes)
         return
     stream = WindowStream(log_mel, HOP_FRAMES)
     waiting: list[Window] = []
@@ -138,12 +143,12 @@ def read_batches(source: Source, log_mel: LogMel, limits: AudioLimits = DEFAULT_
         for window in stream.push(block):
             waiting.append(window)
             if len(waiting) > BATCH_WINDOWS:  # one is kept back, so that the last batch knows the whole duration
-                yield _batch(waiting[:-1], stream.samples / params.sample_rate_hz)
+                yield _batch(waiting[:-1], stream.samples / params.sample_rate_hz, blocks.notes)
                 waiting = waiting[-1:]
     for window in stream.finish():
         waiting.append(window)
     for first in range(0, len(waiting), BATCH_WINDOWS):
-        yield _batch(waiting[first : first + BATCH_WINDOWS], stream.samples / params.sample_rate_hz)
+        yield _batch(waiting[first : first + BATCH_WINDOWS], stream.samples / params.sample_rate_hz, blocks.notes)
 
 
 class Summary:
@@ -155,6 +160,7 @@ class Summary:
         self._heard, self._silent = np.zeros(len(model.classes) + 1), np.zeros(len(model.classes) + 1)
         self._windows_heard = self._windows_silent = 0
         self._duration_s, self._windowed = 0.0, False
+        self._notes: tuple[Note, ...] = ()
 
     def add(self, batch: Batch, scores: np.ndarray) -> None:
         """Count the model's answers, float64 (n, classes + 1), to `batch`. Batches come in order."""
@@ -165,7 +171,7 @@ class Summary:
             else:
                 self._silent += row
                 self._windows_silent += 1
-        self._duration_s, self._windowed = batch.duration_s, batch.windowed
+        self._duration_s, self._windowed, self._notes = batch.duration_s, batch.windowed, batch.notes
 
     def result(self) -> Classification:
         """The mean over the windows that hold sound; over all of them where none does."""
@@ -186,22 +192,24 @@ class Summary:
             windowed=self._windowed,
             windows=windows,
             silent=silent,
+            notes=self._notes,
         )
 
 
-def _clip(samples: np.ndarray, log_mel: LogMel) -> Batch:
+def _clip(samples: np.ndarray, log_mel: LogMel, notes: tuple[Note, ...]) -> Batch:
     params = log_mel.params
     return Batch(
         clip_features(samples, log_mel)[None],
         np.abs(samples[: params.window_samples]).max(keepdims=True),
         windowed=False,
         duration_s=len(samples) / params.sample_rate_hz,
+        notes=notes,
     )
 
 
-def _batch(windows: list[Window], duration_s: float) -> Batch:
+def _batch(windows: list[Window], duration_s: float, notes: tuple[Note, ...]) -> Batch:
     features = np.stack([window.features for window in windows])
-    return Batch(features, np.array([window.peak.max() for window in windows]), True, duration_s)
+    return Batch(features, np.array([window.peak.max() for window in windows]), True, duration_s, notes)
 
 
 def _chain(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
