@@ -10,8 +10,10 @@ with its demuxer fixed by the file's signature. FFmpeg also gets the files that 
 """
 
 import contextlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,7 +32,7 @@ from earshot.hearing.limits import (
 from earshot.hearing.mix import mix
 from earshot.hearing.mpeg import FRAMES, read_frames
 from earshot.hearing.notes import DAMAGED, JOINED, TRUNCATED, Note, Notes
-from earshot.hearing.ogg import read_pages
+from earshot.hearing.ogg import MOST_JOINED, read_pages
 from earshot.hearing.resample import Resampler
 from earshot.hearing.riff import WavExtent, wav_extent
 from earshot.hearing.signatures import CONVERT, decoders, describe_content, read_head
@@ -56,7 +58,6 @@ __all__ = [
 ]
 
 _TRUNCATED_S = 0.1  # less sound than the header promises by more than this
-_MOST_JOINED = 10_000  # files in one
 _IGNORE_SIZE = (("ignore_length", "1"), ("max_size", "262144"))  # of FFmpeg's WAV demuxer
 
 # glibc hands freed memory back to the kernel until it has seen a larger block freed: its thresholds follow the largest.
@@ -188,12 +189,14 @@ class _File:
         if asked.demuxer == "wav":
             parts = _joined_wavs(self._stream, self._notes)
             if len(parts) > 1:
-                return self._open_joined(parts)
+                return self._open_joined(list(accumulate(extent.end for extent in parts)))
             if parts[0].unreliable:
                 self._stream, self._own_file = part(self._stream, 0, parts[0].end), False
                 trusted, plan = False, Plan("wav", _IGNORE_SIZE)
         elif asked.demuxer == "ogg":
             pages = read_pages(self._stream)
+            if pages.joined:
+                return self._open_joined([*pages.joined, self._stream.seek(0, io.SEEK_END)])
             trusted, plan = pages.whole, Plan("ogg", damaged=pages.damaged)
             if pages.begins_damaged:
                 self._notes.stretch(DAMAGED, 0.0, 0.0)
@@ -273,20 +276,19 @@ class _File:
                         yield block[frames:]
                     frames = max(0, frames - len(block))
 
-    def _open_joined(self, parts: list[WavExtent]) -> tuple[AudioInfo, Blocks]:
-        info, first = _File(part(self._stream, 0, parts[0].end), self._notes, self._stack).open()
-        return replace(info, frames=0), self._joined(info, first, parts)
+    def _open_joined(self, ends: list[int]) -> tuple[AudioInfo, Blocks]:
+        info, first = _File(part(self._stream, 0, ends[0]), self._notes, self._stack).open()
+        return replace(info, frames=0), self._joined(info, first, ends)
 
-    def _joined(self, info: AudioInfo, first: Blocks, parts: list[WavExtent]) -> Blocks:
-        """The sound of WAV files that were written behind one another, as long as their formats agree."""
+    def _joined(self, info: AudioInfo, first: Blocks, ends: list[int]) -> Blocks:
+        """The sound of files that end at the bytes `ends`, as long as their rates and channels agree."""
         frames = 0
         for block in first:
             frames += len(block)
             yield block
-        begin = parts[0].end
-        for extent in parts[1:]:
+        for begin, end in pairwise(ends):
             with contextlib.ExitStack() as stack:
-                window = part(self._stream, begin, begin + extent.end)
+                window = part(self._stream, begin, end)
                 try:
                     other, blocks = _File(window, self._notes, stack).open()
                 except UndecodableError:
@@ -298,15 +300,14 @@ class _File:
                 for block in blocks:
                     frames += len(block)
                     yield block
-            begin += extent.end
 
 
 def _joined_wavs(stream: BinaryIO, notes: Notes) -> list[WavExtent]:
     """The extents of all WAV files in `stream`, each from where the one before it ends. Mostly there is one."""
     parts = [wav_extent(stream, notes)]
     begin = parts[0].end
-    while parts[-1].next_file is not None and len(parts) < _MOST_JOINED:
-        size = stream.seek(0, 2)
+    while parts[-1].next_file is not None and len(parts) < MOST_JOINED:
+        size = stream.seek(0, io.SEEK_END)
         parts.append(wav_extent(part(stream, begin, size), notes))
         begin += parts[-1].end
     return parts

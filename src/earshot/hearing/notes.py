@@ -78,4 +78,4 @@ def _words(reason: str, start_s: float, end_s: float | None) -> str:
         if end_s - start_s < 0.005:
             return f"damaged at {start_s:.2f} s"
         return f"damaged from {start_s:.2f} to {end_s:.2f} s: silence stands there"
-    return f"no sound is stored for {start_s:.2f} to {end_s:.2f} s: silence stands there"
+    return f"no sound was found from {start_s:.2f} to {end_s:.2f} s (a pause, or damage): silence stands there"

@@ -13,6 +13,7 @@ from typing import BinaryIO
 _CHUNK_BYTES = 1 << 20
 _MOST_PAGE_BYTES = 27 + 255 + 255 * 255
 _GAP_S = 0.1
+MOST_JOINED = 10_000  # files in one
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -25,12 +26,14 @@ class OggPages:
         damaged: a page is missing or its checksum is wrong.
         begins_damaged: so is the first one with sound.
         truncated: the file ends within a page.
+        joined: the bytes at which further streams begin, which follow the first one.
     """
 
     whole: bool
     damaged: bool = False
     begins_damaged: bool = False
     truncated: bool = False
+    joined: tuple[int, ...] = ()
 
 
 @dataclass
@@ -49,12 +52,14 @@ def read_pages(stream: BinaryIO) -> OggPages:
     stream.seek(0)
     streams: dict[int, _Stream] = {}
     data, at, ended = b"", 0, False
-    damaged = begins = chained = jumps = sound = truncated = False
+    damaged = begins = jumps = sound = sound_since = truncated = False
+    joined: list[int] = []
+    begin = 0  # of `data` in the file
     while True:
         if not ended and len(data) - at < _MOST_PAGE_BYTES:
             piece = stream.read(_CHUNK_BYTES)
             ended = not piece
-            data, at = data[at:] + piece, 0
+            data, begin, at = data[at:] + piece, begin + at, 0
         if len(data) - at < 27:
             truncated |= len(data) > at
             break
@@ -72,12 +77,15 @@ def read_pages(stream: BinaryIO) -> OggPages:
         at += size
         flags, granule, serial, sequence = struct.unpack_from("<BqII", page, 5)
         if flags & 2:  # a stream begins
-            chained |= sound
+            if sound_since and len(joined) < MOST_JOINED:
+                joined.append(begin + at - size)
+                streams.clear()
+                sound_since = False
             streams[serial] = _begin(page, sequence)
             continue
         one = streams.get(serial)
-        if one is None:
-            chained = True
+        if one is None:  # its beginning is lost
+            damaged = True
             continue
         if sequence != (one.sequence + 1) & 0xFFFFFFFF:
             damaged = True
@@ -90,14 +98,14 @@ def read_pages(stream: BinaryIO) -> OggPages:
         if one.packets <= one.headers:
             continue
         if granule >= 0:
-            sound = True
+            sound = sound_since = True
             longest = one.most * packets
             if one.opus:
                 longest = _opus_samples(page, lengths)
             if one.granule is not None and one.rate and one.most:
                 jumps |= granule - one.granule > longest + _GAP_S * one.rate
             one.granule = granule
-    return OggPages(not (damaged or chained or jumps), damaged, begins, truncated)
+    return OggPages(not (damaged or joined or jumps), damaged, begins, truncated, tuple(joined))
 
 
 def _claimed_bytes(data: bytes, at: int) -> int:

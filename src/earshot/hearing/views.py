@@ -1,7 +1,6 @@
 """File objects over file objects: without a name, a part of one, and a pipe that was read to its end."""
 
 import io
-import shutil
 import tempfile
 from typing import Any, BinaryIO, cast
 
@@ -77,9 +76,13 @@ def from_pipe(stream: BinaryIO) -> BinaryIO:
     Raises:
         UndecodableError: it does not fit into the temporary folder (`storage`).
     """
-    spool: Any = tempfile.SpooledTemporaryFile(_MEMORY_BYTES)  # noqa: SIM115 (it outlives this call)
+    spool: Any = io.BytesIO()
     try:
-        shutil.copyfileobj(stream, spool, 1 << 20)
+        while piece := stream.read(1 << 20):
+            if isinstance(spool, io.BytesIO) and spool.tell() + len(piece) > _MEMORY_BYTES:
+                begun, spool = spool.getbuffer(), tempfile.TemporaryFile()  # noqa: SIM115 (it outlives this call)
+                spool.write(begun)
+            spool.write(piece)
     except OSError as error:
         spool.close()
         raise UndecodableError(
