@@ -140,6 +140,59 @@ def test_full_scale_does_not_overflow_in_the_mix():
         assert np.array_equal(read_mono(wav(loud, RATE, subtype), RATE), np.full(1_000, -1, np.float32))
 
 
+# --- channels that cancel
+
+
+def in_antiphase(seconds: int, rate_hz: int = RATE) -> np.ndarray:
+    """A tone in one channel, and the same, inverted and a little weaker, in the other."""
+    sine = tone(rate_hz, 440, seconds)
+    return np.hstack([sine, -0.95 * sine]) + noise(len(sine), 2, level=1e-3)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_channels_that_cancel_leave_the_louder_one(subtype):
+    sound = in_antiphase(3)
+    stream = stream_mono(wav(sound, RATE, subtype), RATE)
+    heard = np.concatenate(list(stream))
+    assert np.abs(heard - sound[:, 0]).max() < 2**-14
+    (note,) = stream.notes
+    assert note.reason == "channels"
+    assert "channel 1 is heard alone" in note.message
+
+
+def test_from_the_second_on_in_which_channels_cancel_one_is_heard():
+    sound = np.concatenate([np.zeros((RATE, 2)), noise(RATE, 2), in_antiphase(2), noise(RATE, 2, seed=1)])
+    stream = stream_mono(wav(sound, RATE), RATE)
+    heard = np.concatenate(list(stream))
+    assert np.array_equal(heard[: 2 * RATE], sound[: 2 * RATE].astype(np.float32).mean(axis=1))
+    assert np.array_equal(heard[2 * RATE :], sound[2 * RATE :, 0].astype(np.float32))
+    assert "from 2 s on" in stream.notes[0].message
+
+
+@pytest.mark.parametrize("block_samples", [1_000, 4_096, 77_777])
+def test_which_channel_is_heard_does_not_depend_on_blocks(monkeypatch, block_samples):
+    for subtype in ("PCM_16", "PCM_24", "FLOAT"):
+        file = wav(np.concatenate([noise(30_000, 2), in_antiphase(2)]), RATE, subtype)
+        whole = read_mono(file, RATE)
+        monkeypatch.setattr(sndfile, "BLOCK_SAMPLES", block_samples)
+        assert np.array_equal(read_mono(file, RATE), whole)
+        monkeypatch.undo()
+
+
+def test_a_wide_stereo_sound_stays_a_mix():
+    left, right = noise(2 * RATE), noise(2 * RATE, seed=1)
+    for sound in (
+        np.hstack([left, right]),
+        np.hstack([left, 0 * left]),
+        np.hstack([left, -0.5 * left]),
+        noise(RATE, 32),
+    ):
+        stream = stream_mono(wav(sound, RATE), RATE)
+        heard = np.concatenate(list(stream))
+        assert np.abs(heard - sound.mean(axis=1)).max() < 1e-6
+        assert stream.notes == ()
+
+
 # --- resampling
 
 

@@ -11,6 +11,7 @@ import bentoml
 import httpx
 import numpy as np
 import pytest
+import soundfile
 
 import sounds
 import tiny_model
@@ -160,6 +161,25 @@ def test_one_bad_file_spoils_no_other_of_a_batch(server: Server) -> None:
     assert second["error"]["reason"] == "undecodable"
 
 
+def test_damage_is_noted_in_every_answer(server: Server) -> None:
+    samples, _ = soundfile.read(io.BytesIO(street()), dtype="int16")
+    content = bytearray(sounds.wav(samples + 1, RATE, "PCM_16", "FLAC").getvalue())
+    content[len(content) // 2] ^= 0x10
+    data = bytes(content)
+    (note,) = post(server, data).json()["notes"]
+    assert note["reason"] == "damaged"
+    assert 0 < note["start_s"] < note["end_s"] < 40
+    assert post(server, data, "/timeline").json()["notes"] == [note]
+    assert json.loads(post(server, data, "/timeline?stream=1").text.splitlines()[-1])["notes"] == [note]
+
+
+def test_a_form_that_is_called_a_sound_is_named(server: Server) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\nID3\r\n--x--\r\n'
+    refused = httpx.post(f"{server.url}/classify", content=form, headers={"Content-Type": "audio/mpeg"})
+    assert refused.status_code == 415
+    assert "multipart form" in refused.json()["error"]["message"]
+
+
 def test_a_timeline_is_that_of_the_library(server: Server, model: Model) -> None:
     data = street()
     answer = post(server, data, "/timeline").json()
@@ -179,7 +199,7 @@ def test_events_as_lines(server: Server, how: str) -> None:
     lines = [json.loads(line) for line in response.text.splitlines()]
     whole = post(server, data, "/timeline").json()
     assert [line for line in lines if "label" in line] == whole["events"]
-    assert lines[-1] == {"duration_s": 40.0, "events": len(whole["events"]), "model": whole["model"]}
+    assert lines[-1] == {"duration_s": 40.0, "events": len(whole["events"]), "notes": [], "model": whole["model"]}
     assert all(line.keys() == {"heard_s"} for line in lines[:-1] if "label" not in line)
 
 

@@ -5,7 +5,8 @@ import json
 import sys
 
 from earshot.commands.common import Subparsers, add_command, add_model
-from earshot.commands.sources import opened, printable, without_decoders_lines
+from earshot.commands.sources import opened, without_decoders_lines
+from earshot.core.files import printable
 from earshot.core.labels import UNKNOWN
 from earshot.hearing.decode import AudioError
 from earshot.model.session import Model

@@ -1,4 +1,4 @@
-"""What commands read from: a path or `-`, its name as it can be printed, and a terminal without the decoders' lines."""
+"""What commands read from, a path or `-`, and a terminal without the decoders' own lines."""
 
 import contextlib
 import os
@@ -12,11 +12,6 @@ STDIN = "-"
 def opened(name: str) -> str | BinaryIO:
     """The source for `name`: standard input for `-`, else the path itself."""
     return sys.stdin.buffer if name == STDIN else name
-
-
-def printable(name: str) -> str:
-    """The name of a file for output: bytes of it that are no UTF-8 are replaced, which no path can tell apart."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 @contextlib.contextmanager

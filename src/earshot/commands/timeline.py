@@ -16,9 +16,10 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from earshot.commands.common import Subparsers, add_command, add_model, table
-from earshot.commands.sources import STDIN, opened, printable, without_decoders_lines
+from earshot.commands.sources import STDIN, opened, without_decoders_lines
 from earshot.core import params
 from earshot.core.errors import EarshotError
+from earshot.core.files import printable
 from earshot.hearing.decode import AudioError, Note, stream_mono
 from earshot.model.session import Model
 from earshot.stream.config import TimelineParams

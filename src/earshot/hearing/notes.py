@@ -7,6 +7,7 @@ _MOST = 20  # notes kept for one sound; one more says how many there were
 _SAME_S = 0.1  # stretches of one kind at most this far apart are one
 
 DAMAGED, GAP, TRUNCATED, SIZE, JOINED, CHANNELS = "damaged", "gap", "truncated", "size", "joined", "channels"
+REASONS = (DAMAGED, GAP, TRUNCATED, SIZE, JOINED, CHANNELS)
 """The reasons: a stretch that cannot be decoded; time that is missing; less sound than the header promises; a header
 whose size of the sound is wrong; a second file behind the first that is not heard; channels that cancel each other."""
 

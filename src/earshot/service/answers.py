@@ -3,7 +3,7 @@
 from typing import Any
 
 from earshot.core.labels import UNKNOWN
-from earshot.service.engine import Engine
+from earshot.service.engine import Engine, Heard
 from earshot.stream.classify import Classification
 from earshot.stream.events import Event
 
@@ -31,10 +31,12 @@ def classification(engine: Engine, heard: Classification) -> dict[str, Any]:
 
 
 def timeline(engine: Engine, events: list[Event], duration_s: float) -> dict[str, Any]:
-    """The answer of ``/timeline``."""
+    """The answer of ``/timeline``, with the notes where `duration_s` is a `Heard`."""
+    notes = duration_s.notes if isinstance(duration_s, Heard) else ()
     return {
         "events": [event.as_dict() for event in events],
         "duration_s": round(duration_s, 3),
+        "notes": [note.as_dict() for note in notes],
         "model": model_name(engine),
     }
 

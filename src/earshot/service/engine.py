@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from earshot.core.files import sha256
-from earshot.hearing.decode import AudioError, AudioLimits, Source, stream_mono
+from earshot.hearing.decode import AudioError, AudioLimits, Note, Source, stream_mono
 from earshot.model.session import Model
 from earshot.service.admission import Admission
 from earshot.service.batching import BatchedModel
@@ -36,6 +36,17 @@ Receive = Callable[[], Awaitable[Any]]  # of ASGI
 PROGRESS_S = 30.0  # of sound between two reports of how far a recording was heard
 _WATCH_AFTER_S = 0.3  # only then is it worth asking whether the client still waits
 _REST_S = 1.0  # without work, before free memory is handed back
+
+
+class Heard(float):
+    """Seconds of a recording that was heard to its end, and what is to be said of its file."""
+
+    notes: tuple[Note, ...]
+
+    def __new__(cls, seconds: float, notes: tuple[Note, ...]) -> "Heard":
+        heard = super().__new__(cls, seconds)
+        heard.notes = notes
+        return heard
 
 
 class CancelledWorkError(Exception):
@@ -159,7 +170,7 @@ class Engine:
         found: list[Event | float] = []
         with self.admission.recordings.held():
             _within(params.recording_timeout_s, self._recordings.submit(self._hear, path, job, found.append), job)
-        heard_s = max((item for item in found if not isinstance(item, Event)), default=0.0)
+        *_, heard_s = 0.0, *(item for item in found if not isinstance(item, Event))
         return [item for item in found if isinstance(item, Event)], heard_s
 
     async def timeline(self, source: BinaryIO, receive: Receive) -> AsyncGenerator[Event | float]:
@@ -237,7 +248,8 @@ class Engine:
         told_s = 0.0
         try:
             job.check()
-            for block in stream_mono(source, self.model.log_mel.params.sample_rate_hz, limits):
+            sound = stream_mono(source, self.model.log_mel.params.sample_rate_hz, limits)
+            for block in sound:
                 job.check()
                 for event in timeline.push(block):
                     report(event)
@@ -246,7 +258,7 @@ class Engine:
                     report(told_s)
             for event in timeline.finish():
                 report(event)
-            report(timeline.heard_s)
+            report(Heard(timeline.heard_s, sound.notes))
         except AudioError as error:
             raise from_audio(error) from error
 

@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from earshot.core.labels import UNKNOWN
+from earshot.hearing.notes import REASONS
 
 # What can be reached, and how. Everything else is 404 before any framework sees it.
 METHODS: dict[str, frozenset[str]] = {
@@ -131,6 +132,7 @@ def _schemas() -> dict[str, Any]:
         "windowed": {"type": "boolean", "description": "longer than a window: probabilities are means over windows"},
         "windows": {"type": "integer", "minimum": 1},
         "silent": {"type": "boolean", "description": "nothing above -60 dB of full scale: the answer means nothing"},
+        "notes": {"type": "array", "items": _ref("Note"), "description": "what is wrong with the file, although heard"},
         "model": model,
     }
     item, refused = {"file": _TEXT, "status": {"type": "integer"}}, {"error": error}
@@ -148,7 +150,12 @@ def _schemas() -> dict[str, Any]:
             }
         ),
         "Timeline": _object(
-            {"events": {"type": "array", "items": _object(event)}, "duration_s": _SECONDS, "model": model}
+            {
+                "events": {"type": "array", "items": _object(event)},
+                "duration_s": _SECONDS,
+                "notes": answer["notes"],
+                "model": model,
+            }
         ),
         "TimelineLine": {
             "description": "an event, the seconds heard so far, an error, or (last) the end",
@@ -156,8 +163,25 @@ def _schemas() -> dict[str, Any]:
                 _object(event),
                 _object({"heard_s": _SECONDS}),
                 _object({"error": error}),
-                _object({"duration_s": _SECONDS, "events": {"type": "integer"}, "model": model}),
+                _object(
+                    {
+                        "duration_s": _SECONDS,
+                        "events": {"type": "integer"},
+                        "notes": answer["notes"],
+                        "model": model,
+                    }
+                ),
             ],
+        },
+        "Note": {
+            "type": "object",
+            "required": ["reason", "message"],
+            "properties": {
+                "reason": {"type": "string", "enum": list(REASONS)},
+                "message": _TEXT,
+                "start_s": {**_SECONDS, "description": "silence stands from here"},
+                "end_s": {**_SECONDS, "description": "to here; missing where nothing follows"},
+            },
         },
         "Model": {
             "type": "object",

@@ -108,4 +108,4 @@ async def _send_lines(items: AsyncGenerator[Event | float], engine: Engine, send
         await line(error.body(), last=True)
         raise
     whole = answers.timeline(engine, [], heard_s)
-    await line({"duration_s": whole["duration_s"], "events": events, "model": whole["model"]}, last=True)
+    await line({**whole, "events": events}, last=True)
