@@ -397,6 +397,23 @@ def test_damage_everywhere_ends_in_a_few_notes(long, tmp_path):
     assert "more stretches" in decoded.notes[-1].message
 
 
+@pytest.mark.parametrize(
+    ("name", "junk"),
+    [
+        ("ogg", (b"OggS\0" + b"\xff" * 277) * 10_000),
+        ("ogg", b"OggS\0" * 300_000),
+        ("mp3", b"\xff\xfb\x90" * 1_000_000),
+        ("mp3", b"\xff" * 3_000_000),
+        ("aac", b"\xff\xf1" * 500_000),
+    ],
+)
+def test_junk_that_looks_like_frames_is_not_searched_for_ever(base, tmp_path, name, junk):
+    options = ("-c:a", "libvorbis") if name == "ogg" else ()
+    content = encoded(base, tmp_path / f"a.{name}", *options).read_bytes()
+    decoded = decode(io.BytesIO(content[: len(content) // 2] + junk))
+    assert 0.5 < seconds_of(decoded) < SECONDS
+
+
 # --- time that is missing
 
 

@@ -198,6 +198,9 @@ class _File:
             if pages.joined:
                 return self._open_joined([*pages.joined, self._stream.seek(0, io.SEEK_END)])
             trusted, plan = pages.whole, Plan("ogg", damaged=pages.damaged)
+            if pages.end is not None:
+                self._stream, self._own_file, plan = part(self._stream, 0, pages.end), False, None
+                self._notes.add(DAMAGED, "most of the file is damaged: heard to there")
             if pages.begins_damaged:
                 self._notes.stretch(DAMAGED, 0.0, 0.0)
             if pages.truncated:

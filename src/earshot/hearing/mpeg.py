@@ -5,6 +5,7 @@ FFmpeg goes on, but does not know how much time is missing. Layout: ISO/IEC 1117
 section 2.4.2.3; ADTS: ISO/IEC 13818-7 section 6.2; AC-3 and E-AC-3: ETSI TS 102 366 sections 4.4 and E.1.3.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -13,6 +14,7 @@ from earshot.hearing.signatures import id3v2_bytes
 
 _CHUNK_BYTES = 1 << 20
 _MOST_TAG_BYTES = 1 << 28
+_MOST_TRIES = 1_000_000
 _MOST_LISTED = 10_000  # stretches and tags; a file with more of them is no sound
 _KBITS = {  # by version 1 or 2 and layer
     (1, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -112,13 +114,19 @@ def ac3_frame(head: bytes) -> Frame | None:
     return Frame(length, 1536, (48_000, 44_100, 32_000)[rate_index], (0, rate_index))
 
 
-FRAMES = {"mp3": mp3_frame, "aac": adts_frame, "ac3": ac3_frame, "eac3": ac3_frame}
-"""What reads the headers of frames, by FFmpeg's name of the format."""
+_AC3_SYNC = re.compile(rb"\x0b\x77|ID3")
+FRAMES = {
+    "mp3": (mp3_frame, re.compile(rb"\xff[\xe2-\xff][\x00-\xef]|ID3")),
+    "aac": (adts_frame, re.compile(rb"\xff[\xf0\xf1\xf8\xf9]|ID3")),
+    "ac3": (ac3_frame, _AC3_SYNC),
+    "eac3": (ac3_frame, _AC3_SYNC),
+}
+"""What reads the headers of frames, and what they and tags begin with, by FFmpeg's name of the format."""
 
 
 def read_frames(stream: BinaryIO, demuxer: str) -> FrameChain:
     """Look through all frames of `stream`, a file of one of the formats of `FRAMES`."""
-    parse, sync = FRAMES[demuxer], b"\x0b" if demuxer in ("ac3", "eac3") else b"\xff"
+    parse, sync = FRAMES[demuxer]
     reader = _Reader(stream)
     missing: list[Missing] = []
     silent: list[int] = []
@@ -130,8 +138,8 @@ def read_frames(stream: BinaryIO, demuxer: str) -> FrameChain:
         if tag:
             if frames and len(silent) < _MOST_LISTED:
                 silent.append(reader.at)
-            whole &= tag < 0 or not frames or reader.is_last(tag)
             reader.skip(abs(tag))
+            whole &= tag < 0 or not frames or reader.is_at_end()
             continue
         frame = parse(head)
         if frame is not None and (kind is None or frame.kind == kind or _follows(reader, frame, parse)):
@@ -172,8 +180,9 @@ class _Reader:
     """Bytes ahead of a place in a file, read in large pieces."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._data, self._begin, self._ended = stream, b"", 0, False
+        self._stream, self._data, self._begin = stream, b"", 0
         self.at = 0
+        self.tries = 0  # places that looked like a frame in what is none
         stream.seek(0)
 
     def peek(self, count: int) -> bytes:
@@ -194,9 +203,9 @@ class _Reader:
         """Go on by `count` bytes."""
         self.at += count
 
-    def is_last(self, count: int) -> bool:
-        """Whether nothing but further tags or zeros follows the next `count` bytes."""
-        rest = self.peek(count + 64)[count:]
+    def is_at_end(self) -> bool:
+        """Whether nothing but further tags or zeros follows."""
+        rest = self.peek(64)
         return not rest.strip(b"\0") or rest[:3] in (b"TAG", b"APE") or rest[:9] == b"LYRICSBEG"
 
 
@@ -224,23 +233,23 @@ def _follows(reader: _Reader, frame: Frame, parse: _Parse) -> bool:
     return not after or (following is not None and following.kind == frame.kind) or after[:3] in (b"TAG", b"ID3")
 
 
-def _search(reader: _Reader, kind: tuple[int, ...] | None, parse: _Parse, sync: bytes) -> bool:
-    """Go on to the next frame that another one follows; False where there is none."""
+def _search(reader: _Reader, kind: tuple[int, ...] | None, parse: _Parse, sync: re.Pattern[bytes]) -> bool:
+    """Go on to the next tag, or frame that another one follows; False where there is none."""
     reader.skip(1)
     while len(data := reader.peek(_CHUNK_BYTES // 16)) >= 4:
-        at = data.find(sync)
-        tag = data.find(b"ID3")
-        if tag >= 0 and (at < 0 or tag < at) and id3v2_bytes(data[tag : tag + 10]):
-            reader.skip(tag)
-            return True
-        if at < 0:
-            reader.skip(max(1, len(data) - 9))
-            continue
-        reader.skip(at)
-        frame = parse(reader.peek(10))
-        if frame is not None and (kind is None or frame.kind == kind) and _follows(reader, frame, parse):
-            return True
-        reader.skip(1)
+        begin = reader.at
+        for match in sync.finditer(data):
+            reader.at = begin + match.start()
+            reader.tries += 1
+            if reader.tries > _MOST_TRIES:
+                return False
+            head = reader.peek(10)
+            if id3v2_bytes(head):
+                return True
+            frame = parse(head)
+            if frame is not None and (kind is None or frame.kind == kind) and _follows(reader, frame, parse):
+                return True
+        reader.at = begin + max(1, len(data) - 9)
     return False
 
 

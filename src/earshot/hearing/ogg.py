@@ -13,6 +13,7 @@ from typing import BinaryIO
 _CHUNK_BYTES = 1 << 20
 _MOST_PAGE_BYTES = 27 + 255 + 255 * 255
 _GAP_S = 0.1
+_MOST_BAD = 1_000  # places that look like a page and are none, before the rest is not looked at
 MOST_JOINED = 10_000  # files in one
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -26,6 +27,7 @@ class OggPages:
         damaged: a page is missing or its checksum is wrong.
         begins_damaged: so is the first one with sound.
         truncated: the file ends within a page.
+        end: where to stop, before what looks like pages and is none: decoders would search it for hours. None: nowhere.
         joined: the bytes at which further streams begin, which follow the first one.
     """
 
@@ -33,6 +35,7 @@ class OggPages:
     damaged: bool = False
     begins_damaged: bool = False
     truncated: bool = False
+    end: int | None = None
     joined: tuple[int, ...] = ()
 
 
@@ -54,7 +57,7 @@ def read_pages(stream: BinaryIO) -> OggPages:
     data, at, ended = b"", 0, False
     damaged = begins = jumps = sound = sound_since = truncated = False
     joined: list[int] = []
-    begin = 0  # of `data` in the file
+    begin = bad = first_bad = 0  # of `data` in the file; pages that are none; the first of them
     while True:
         if not ended and len(data) - at < _MOST_PAGE_BYTES:
             piece = stream.read(_CHUNK_BYTES)
@@ -68,6 +71,10 @@ def read_pages(stream: BinaryIO) -> OggPages:
             truncated = True
             break
         if size == 0:
+            first_bad = begin + at if bad == 0 else first_bad
+            bad += 1
+            if bad > _MOST_BAD:
+                return OggPages(True, True, end=first_bad)
             damaged |= bool(streams)  # before the first page stands no sound
             begins |= damaged and not sound
             found = data.find(b"OggS", at + 1)
@@ -105,7 +112,7 @@ def read_pages(stream: BinaryIO) -> OggPages:
             if one.granule is not None and one.rate and one.most:
                 jumps |= granule - one.granule > longest + _GAP_S * one.rate
             one.granule = granule
-    return OggPages(not (damaged or joined or jumps), damaged, begins, truncated, tuple(joined))
+    return OggPages(not (damaged or joined or jumps), damaged, begins, truncated, joined=tuple(joined))
 
 
 def _claimed_bytes(data: bytes, at: int) -> int:
