@@ -280,6 +280,7 @@ def tree(tmp_path) -> tuple[Path, Card]:
         front_end={},
         front_end_version=1,
         probe_db=[],
+        probe_probabilities=[],
         dataset={"sha256": digests},
         split={},
         params={**params, "dataset": {"name": "folder"}},

@@ -42,7 +42,7 @@ def test_equal_files_lose_nothing():
     same = parity()
     assert (same.accuracy_drop, same.agreement, same.max_class_recall_drop, same.max_net_lost_clips) == (0, 1, 0, 0)
     assert (same.fp32_accuracy, same.int8_accuracy) == (1, 1)
-    assert over_budget(same, 0.0, 0, GateParams()) == []
+    assert over_budget(same, 0.0, 0, 0, GateParams()) == []
 
 
 def test_one_lost_clip_of_a_small_class_is_no_evidence():
@@ -92,28 +92,33 @@ def test_agreement_is_of_decisions_right_or_wrong():
     ],
 )
 def test_each_broken_budget_is_named_with_by_how_much(gate, message):
-    found = over_budget(parity(int8={30: 0, 31: 0, 32: 0, 33: 0}), 0.002, 0, replace(OPEN, **gate))
+    found = over_budget(parity(int8={30: 0, 31: 0, 32: 0, 33: 0}), 0.002, 0, 0, replace(OPEN, **gate))
     assert len(found) == 1
     assert found[0].startswith(message)
 
 
 def test_the_calibration_budget_is_on_the_increase():
     worse = replace(parity(), calibration_error_increase=0.03)
-    found = over_budget(worse, 0.0, 0, replace(OPEN, max_calibration_error_increase=0.02))
+    found = over_budget(worse, 0.0, 0, 0, replace(OPEN, max_calibration_error_increase=0.02))
     assert found == ["calibration error increase is 0.03, 0.01 over gate.max_calibration_error_increase = 0.02"]
     better = replace(parity(), calibration_error_increase=-0.2)
-    assert over_budget(better, 0.0, 0, replace(OPEN, max_calibration_error_increase=0.0)) == []
+    assert over_budget(better, 0.0, 0, 0, replace(OPEN, max_calibration_error_increase=0.0)) == []
 
 
 def test_a_convolution_left_in_float_and_a_figure_that_is_none_break_any_budget():
-    assert over_budget(parity(), 0.0, 3, OPEN) == ["3 convolutions were not quantised; all must be"]
-    assert len(over_budget(parity(), float("nan"), 0, OPEN)) == 1
-    assert len(over_budget(replace(parity(), agreement=float("nan")), 0.0, 0, OPEN)) == 1
+    assert over_budget(parity(), 0.0, 3, 0, OPEN) == ["3 convolutions were not quantised; all must be"]
+    assert len(over_budget(parity(), float("nan"), 0, 0, OPEN)) == 1
+    assert len(over_budget(replace(parity(), agreement=float("nan")), 0.0, 0, 0, OPEN)) == 1
 
 
 def test_all_broken_budgets_are_named_at_once():
-    shut = GateParams(-1.0, -1.0, 2.0, -2.0, -1.0)
-    assert len(over_budget(parity(), 0.0, 1, shut)) == 6
+    shut = GateParams(-1.0, -1.0, 2.0, -2.0, -1.0, -1)
+    assert len(over_budget(parity(), 0.0, 1, 0, shut)) == 7
+
+
+def test_weights_that_some_processors_cut_off_are_refused_whatever_the_answers_are():
+    (found,) = over_budget(parity(), 0.0, 0, 12, OPEN)
+    assert found == "count of weight pairs that CPUs without VNNI cut off is 12, 12 over gate.max_saturating_pairs = 0"
 
 
 def test_a_quantisation_without_clips_is_refused():

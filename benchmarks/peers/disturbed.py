@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import record
 import trainings
 from earshot.clips.parts import Parts
+from earshot.deployment.quantize import probe_probabilities
 from earshot.evaluation import robustness
 from earshot.evaluation.robustness import Heard, RobustnessParams, Sound
 from earshot.hearing.log_mel import FRONT_END_VERSION, LogMel
@@ -97,6 +98,7 @@ def _model(parts: Parts, fold: int, seed: int) -> Model:
         front_end=asdict(front_end),
         front_end_version=FRONT_END_VERSION,
         probe_db=probe_db(LogMel(front_end)),
+        probe_probabilities=probe_probabilities(file, front_end, temperature(fold)),
         dataset=nothing.dataset,
         split=parts.split,
         params=nothing.params,

@@ -12,7 +12,7 @@ from earshot.core.files import sha256
 from earshot.core.front_end import FrontEndParams
 from earshot.core.hashes import hash_json
 from earshot.model.card import Card, ModelError
-from earshot.model.session import read_card
+from earshot.model.session import Model, read_card
 
 _DETAILS = """\
 Read out of the ONNX file itself what it was made from: classes, data set and its licence, split,
@@ -69,6 +69,7 @@ def description(path: Path, card: Card) -> str:
         ("hears", f"{front_end.window_s:g} s at {front_end.sample_rate_hz} Hz as {front_end.n_mels} mel bands x "
          f"{front_end.window_frames} frames, {front_end.f_min_hz:g} to {front_end.f_top_hz:g} Hz"),
         ("front end", _front_end(card)),
+        ("this machine", _answers(path)),
         ("data", f"{dataset['title']} ({dataset['name']}) {dataset['url']}".rstrip()),
         *((f"  {one['key']}", f"{one['title']}, {one['licence']}") for one in dataset.get("sources", ())),
         ("licence", dataset["licence"]),
@@ -131,6 +132,14 @@ def _front_end(card: Card) -> str:
     except ModelError as error:
         return f"REFUSED: {error}"
     return f"version {card.front_end_version}; this Earshot's answers the probe sound alike"
+
+
+def _answers(path: Path) -> str:
+    try:
+        worst = Model(path).probe_difference
+    except ModelError as error:
+        return f"REFUSED: {error}"
+    return f"answers the probe windows as the model remembers, within {worst:.4f} in probability"
 
 
 def _split(split: dict[str, Any]) -> str:

@@ -15,7 +15,8 @@ from earshot.deployment.config import CARD, FP32, INT8, GateParams, Quantization
 from earshot.deployment.convert import Converted, convert
 from earshot.deployment.parity import Parity, Scores, compare, over_budget
 from earshot.deployment.provenance import Provenance
-from earshot.deployment.quantize import convolutions_left_in_float, run_logits, run_outputs
+from earshot.deployment.quantize import convolutions_left_in_float, probe_probabilities, run_logits, run_outputs
+from earshot.deployment.saturation import saturating_pairs
 from earshot.evaluation.answers import FILE as ANSWERS
 from earshot.evaluation.answers import Answers, save
 from earshot.evaluation.unknown import UnknownParams, threshold
@@ -40,6 +41,7 @@ class Candidate:
     test: Parity
     export_difference: float
     float_convolutions: int
+    saturating_pairs: int
     broken: list[str]
     answers: dict[str, Answers]
 
@@ -80,7 +82,7 @@ def make_candidate(
     test_parity = parity(test.labels, run_logits(fp32.model, test.features), int8_test)
     held = parts.validations[0].held.features
     difference = float(np.abs(predict_logits(checkpoint.model, held) - run_logits(fp32.model, held)).max())
-    left = convolutions_left_in_float(int8.model)
+    left, pairs = convolutions_left_in_float(int8.model), saturating_pairs(int8.model)
 
     card = Card(
         architecture=checkpoint.architecture,
@@ -90,6 +92,7 @@ def make_candidate(
         front_end=asdict(checkpoint.front_end),
         front_end_version=FRONT_END_VERSION,
         probe_db=probe_db(LogMel(checkpoint.front_end)),
+        probe_probabilities=probe_probabilities(fp32.model, checkpoint.front_end, fp32.temperature),
         dataset=provenance.dataset,
         split=parts.split,
         params=provenance.params,
@@ -100,6 +103,7 @@ def make_candidate(
         card,
         temperature=int8.temperature,
         unknown_threshold=line(int8),
+        probe_probabilities=probe_probabilities(int8.model, checkpoint.front_end, int8.temperature),
         metrics=_card_metrics("int8", val_parity, test_parity),
     )
     test_recordings = test.clips["recording"].to_numpy(dtype=str)
@@ -111,7 +115,8 @@ def make_candidate(
         test=test_parity,
         export_difference=difference,
         float_convolutions=left,
-        broken=over_budget(val_parity, difference, left, gate),
+        saturating_pairs=pairs,
+        broken=over_budget(val_parity, difference, left, pairs, gate),
         answers={
             "val": Answers(
                 int8.val_logits, int8.temperature, pair.val_labels, pair.val_recordings, int8.val_background_logits
@@ -130,6 +135,7 @@ def report(candidate: Candidate, dataset: str) -> dict[str, Any]:
             **candidate.val.figures(),
             "export_difference": float(f"{candidate.export_difference:.3g}"),
             "float_convolutions": candidate.float_convolutions,
+            "saturating_pairs": candidate.saturating_pairs,
         },
         "temperature": candidate.int8_card.temperature,
         "unknown_threshold": candidate.int8_card.unknown_threshold,

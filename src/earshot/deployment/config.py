@@ -37,6 +37,8 @@ class GateParams:
         max_calibration_error_increase: calibration error of the INT8 file, with its temperature, less that of fp32
             with its own; `earshot.evaluation.calibration.cumulative_calibration_error`.
         max_export_difference: largest difference between a PyTorch and an ONNX fp32 logit.
+        max_saturating_pairs: pairs of INT8 weights whose products can exceed the 16 bits that CPUs without VNNI have
+            for their sum (`earshot.deployment.saturation`); with none, the file answers alike on every CPU.
     """
 
     max_accuracy_drop: float = 0.02
@@ -44,3 +46,4 @@ class GateParams:
     min_agreement: float = 0.97
     max_calibration_error_increase: float = 0.02
     max_export_difference: float = 1e-4
+    max_saturating_pairs: int = 0

@@ -92,7 +92,9 @@ def compare(fp32: Scores, int8: Scores, labels: np.ndarray, classes: tuple[str, 
     )
 
 
-def over_budget(val: Parity, export_difference: float, float_convolutions: int, gate: GateParams) -> list[str]:
+def over_budget(
+    val: Parity, export_difference: float, float_convolutions: int, saturating_pairs: int, gate: GateParams
+) -> list[str]:
     """Every budget that a candidate breaks on validation and by how much, in words; empty when it may be released."""
     found = []
 
@@ -106,6 +108,8 @@ def over_budget(val: Parity, export_difference: float, float_convolutions: int, 
     worse = val.calibration_error_increase
     at_most("calibration error increase", worse, gate.max_calibration_error_increase, "max_calibration_error_increase")
     at_most("PyTorch to ONNX difference", export_difference, gate.max_export_difference, "max_export_difference")
+    pairs = "count of weight pairs that CPUs without VNNI cut off"
+    at_most(pairs, saturating_pairs, gate.max_saturating_pairs, "max_saturating_pairs")
     if not val.agreement >= gate.min_agreement:
         short = gate.min_agreement - val.agreement
         found.append(f"agreement is {val.agreement:.6g}, {short:.6g} under gate.min_agreement = {gate.min_agreement:g}")

@@ -4,6 +4,7 @@ import io
 import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,6 +12,10 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from earshot.core.front_end import FrontEndParams
+from earshot.deployment.saturation import each_channel_by_itself, safe_steps
+from earshot.model.card import probe_windows
+from earshot.model.scores import softmax
 from earshot.model.session import open_session
 
 _BATCH = 30
@@ -21,14 +26,17 @@ def quantize(model: onnx.ModelProto, calibration: np.ndarray) -> onnx.ModelProto
     """Quantise `model` with the ranges its activations take on `calibration`, float16 (clips, n_mels, frames).
 
     Unsigned activations with signed weights: with both signed, onnxruntime silently leaves residual networks half in
-    fp32 on x86. The matrix product at the end stays float, so that scores keep their resolution, and its bias takes
-    up the mean error that rounding makes in each class's logit (Nagel et al., "Data-Free Quantization Through Weight
-    Equalization and Bias Correction", ICCV 2019; here on calibration clips, and for the last layer only).
+    fp32 on x86. The weights' steps are the finest that CPUs without VNNI can add up (`earshot.deployment.saturation`),
+    so that the file answers alike on every CPU. The matrix product at the end stays float, so that scores keep their
+    resolution, and its bias takes up the mean error that rounding makes in each class's logit (Nagel et al., "Data-Free
+    Quantization Through Weight Equalization and Bias Correction", ICCV 2019; here on calibration clips, and for the
+    last layer only).
     """
     with tempfile.TemporaryDirectory() as directory:
         source, prepared, target = (Path(directory) / name for name in ("fp32.onnx", "prepared.onnx", "int8.onnx"))
         onnx.save(model, source)
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        graph = onnx.load(prepared)
         with redirect_stdout(io.StringIO()):  # it prints the state of its histograms
             quantize_static(
                 prepared,
@@ -40,9 +48,13 @@ def quantize(model: onnx.ModelProto, calibration: np.ndarray) -> onnx.ModelProto
                 per_channel=True,
                 calibrate_method=CalibrationMethod.Percentile,
                 op_types_to_quantize=["Conv", "Relu", "Add", "AveragePool", "MaxPool"],
-                nodes_to_exclude=_sums_to_leave_in_float(onnx.load(prepared)),
-                # A stride of one batch bounds the memory: activations of all clips at once would take gigabytes.
-                extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
+                nodes_to_exclude=_sums_to_leave_in_float(graph),
+                extra_options={
+                    "CalibPercentile": _PERCENTILE,
+                    # A stride of one batch bounds the memory: activations of all clips at once would take gigabytes.
+                    "CalibStridedMinMax": 1,
+                    "TensorQuantOverrides": _weight_steps(graph),
+                },
             )
         quantized = onnx.load(target)
     return _stripped(_with_corrected_bias(quantized, run_logits(model, calibration), calibration))
@@ -51,6 +63,11 @@ def quantize(model: onnx.ModelProto, calibration: np.ndarray) -> onnx.ModelProto
 def run_logits(model: onnx.ModelProto, features: np.ndarray) -> np.ndarray:
     """Logits (clips, classes) of float16 decibels (clips, n_mels, frames), in onnxruntime as the service runs it."""
     return run_outputs(model, features)[0]
+
+
+def probe_probabilities(model: onnx.ModelProto, front_end: FrontEndParams, temperature: float) -> list[list[float]]:
+    """The answers of `model` to the probe windows, as a card keeps them."""
+    return softmax(run_logits(model, probe_windows(front_end)), temperature).round(4).tolist()
 
 
 def run_outputs(model: onnx.ModelProto, features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -87,6 +104,19 @@ def convolutions_left_in_float(model: onnx.ModelProto) -> int:
         onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         types = [node.op_type for node in onnx.load(optimised).graph.node]
     return sum(kind in ("Conv", "FusedConv") for kind in types)
+
+
+def _weight_steps(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
+    """The quantisation of convolutions' weights, a step for each output channel, as `quantize_static` takes it."""
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    made = {}
+    for node in model.graph.node:
+        if node.op_type == "Conv" and not each_channel_by_itself(node, constants[node.input[1]].dims[1]):
+            steps = safe_steps(onnx.numpy_helper.to_array(constants[node.input[1]]))
+            made[node.input[1]] = [
+                {"axis": 0, "quant_type": QuantType.QInt8, "scale": step, "zero_point": np.int8(0)} for step in steps
+            ]
+    return made
 
 
 def _sums_to_leave_in_float(model: onnx.ModelProto) -> list[str]:

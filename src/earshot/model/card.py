@@ -15,8 +15,10 @@ from earshot.core.front_end import FrontEndParams
 from earshot.hearing.log_mel import FRONT_END_VERSION, LogMel
 
 METADATA_KEY = "earshot"
-CARD_VERSION = 3
+CARD_VERSION = 4
 PROBE_TOLERANCE_DB = 1e-3
+PROBE_TOLERANCE = 0.02  # of a probability; an arithmetic that fails differs by tenths
+_PROBE_RIPPLES = ((5, 1), (1, 8), (3, 3))  # over bands and over time, of each window
 
 
 class ModelError(EarshotError):
@@ -35,6 +37,7 @@ class Card:
         front_end: the ``audio`` parameters its input was made with.
         front_end_version: `earshot.hearing.log_mel.FRONT_END_VERSION` at the time.
         probe_db: the front end's answer to its probe sound, (8, n_mels), in decibels rounded to 1e-4.
+        probe_probabilities: the file's answers to `probe_windows`, (3, classes), calibrated, rounded to 1e-4.
         dataset: name, title, licence, citation, hashes of the audited data, and how many synthesised clips were
             trained on beside them.
         split: how clips were divided, as `earshot.clips.split` describes it.
@@ -50,6 +53,7 @@ class Card:
     front_end: dict[str, Any]
     front_end_version: int
     probe_db: list[list[float]]
+    probe_probabilities: list[list[float]]
     dataset: dict[str, Any]
     split: dict[str, Any]
     params: dict[str, Any]
@@ -106,6 +110,31 @@ class Card:
                 f"was made with (allowed {PROBE_TOLERANCE_DB:g} dB): {remedy}"
             )
         return log_mel
+
+    def check_answers(self, probabilities: np.ndarray) -> float:
+        """How far `probabilities`, (3, classes), of the `probe_windows` on this machine are from the remembered ones.
+
+        INT8 arithmetic is the processor's and onnxruntime's: where it fails, answers are wrong without any error.
+
+        Raises:
+            ModelError: by more than `PROBE_TOLERANCE`.
+        """
+        worst = float(np.abs(probabilities - np.asarray(self.probe_probabilities)).max())
+        if not worst <= PROBE_TOLERANCE:
+            raise ModelError(
+                f"on this processor, with this onnxruntime, the model answers its probe windows up to {worst:.3f} "
+                f"differently in probability from what its card remembers (allowed {PROBE_TOLERANCE:g}): use the fp32 "
+                "model beside it (models/earshot.onnx), or the onnxruntime of constraints.txt"
+            )
+        return worst
+
+
+def probe_windows(params: FrontEndParams) -> np.ndarray:
+    """Input that makes any network's layers work, without a sound: float16 decibels (3, n_mels, window_frames)."""
+    band = np.arange(params.n_mels)[:, None] / params.n_mels
+    time = np.arange(params.window_frames) / params.window_frames
+    ripples = [np.sin(2 * np.pi * (over_bands * band + over_time * time)) for over_bands, over_time in _PROBE_RIPPLES]
+    return (-20 + 40 * np.stack(ripples) * np.cos(np.pi * (band - time))).astype(np.float16)
 
 
 def without_paths(dataset: dict[str, Any]) -> dict[str, Any]:

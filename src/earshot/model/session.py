@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from earshot.model.card import METADATA_KEY, Card, ModelError
+from earshot.model.card import METADATA_KEY, Card, ModelError, probe_windows
 from earshot.model.scores import known, softmax
 
 
@@ -18,13 +18,15 @@ class Model:
         card: what the file says of itself.
         log_mel: the front end its input must be made with, already checked against the card.
         classes: names in the order of the outputs.
+        probe_difference: of this machine's answers to the probe windows from those on the card, in probability.
     """
 
     def __init__(self, path: str | Path) -> None:
         """Load the ONNX file at `path`.
 
         Raises:
-            ModelError: missing, not an ONNX model, not made by Earshot, or made with another front end.
+            ModelError: missing, not an ONNX model, not made by Earshot, made with another front end, or answering its
+                probe windows otherwise on this machine.
         """
         self.path = Path(path)
         if not self.path.is_file():
@@ -35,6 +37,8 @@ class Model:
         self.classes = self.card.classes
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._of_window = ["logits", "background_logits"] if self.has_background else ["logits"]
+        windows = probe_windows(self.log_mel.params)
+        self.probe_difference = self.card.check_answers(self.probabilities(windows))
 
     @property
     def locates(self) -> bool:
