@@ -10,7 +10,7 @@ from earshot.clips.extra import open_extra_clips
 from earshot.clips.parts import Parts
 from earshot.core.errors import EarshotError
 from earshot.core.front_end import FrontEndParams
-from earshot.core.labels import UNKNOWN
+from earshot.core.labels import BACKGROUND
 from earshot.core.params import build
 from earshot.sources.extra_clips import make, make_empty
 from earshot.training.config import TrainParams
@@ -41,10 +41,10 @@ def test_the_classes_that_are_asked_for_and_background_sounds_are_synthesised(ma
     found = open_extra_clips(CLASSES, root / "made")
     assert found is not None
     features, labels = found
-    assert set(counts) == {*CLASSES, UNKNOWN}
+    assert set(counts) == {*CLASSES, BACKGROUND}
     assert min(counts.values()) > 5
     # Background sounds have the number after the last class's.
-    named = [(*CLASSES, UNKNOWN)[label] for label in labels]
+    named = [(*CLASSES, BACKGROUND)[label] for label in labels]
     assert Counter(named) == counts
     assert named == pd.read_csv(root / "made/index.csv")["label"].tolist()
     assert len(features) == len(labels)
@@ -65,7 +65,7 @@ def test_the_seed_decides_every_byte(made):
 
 @pytest.mark.parametrize("labels", [{"siren", "whistle"}, set()], ids=["one is not shared", "no class"])
 def test_where_a_class_is_not_shared_there_are_background_sounds_alone(labels, tmp_path):
-    assert set(make(labels, FRONT_END, 7, tmp_path / "made", every=16, work=tmp_path / "work")) == {UNKNOWN}
+    assert set(make(labels, FRONT_END, 7, tmp_path / "made", every=16, work=tmp_path / "work")) == {BACKGROUND}
     found = open_extra_clips(("siren", "whistle"), tmp_path / "made")
     assert found is not None
     assert set(found[1].tolist()) == {2}
@@ -80,7 +80,7 @@ def test_about_as_many_background_sounds_are_made_as_are_enough(tmp_path):
 
     counts = make({"gun_shot"}, FRONT_END, 7, tmp_path / "made", background=enough, work=tmp_path / "work")
     assert asked == [counts["gun_shot"]] == [60]
-    assert 20 < counts[UNKNOWN] < 80
+    assert 20 < counts[BACKGROUND] < 80
 
 
 def test_where_none_are_wanted_there_is_nothing(tmp_path):

@@ -7,9 +7,12 @@ import yaml
 
 from earshot.core.front_end import FrontEndParams
 from earshot.core.params import build
-from earshot.training.checkpoint import make_model
+from earshot.deployment.export import export, for_int8
+from earshot.deployment.quantize import convolutions_left_in_float, quantize, run_logits
+from earshot.training.checkpoint import Checkpoint, make_model
 from earshot.training.config import TrainParams
 from earshot.training.networks.sb_cnn import PATCH_FRAMES, SbCnn
+from earshot.training.predict import predict_logits
 from import_closure import ROOT
 
 FRONT_END = FrontEndParams(n_mels=128)
@@ -56,6 +59,27 @@ def test_a_windows_answer_is_the_mean_over_every_patch_in_it():
             mean = sum(one_patch(model, clip[:, begin : begin + PATCH_FRAMES]) for begin in range(patches)) / patches
             torch.testing.assert_close(answer, mean.log(), rtol=0, atol=1e-4)
     assert answers.std() > 0.05
+
+
+def test_its_files_answer_as_it_does_and_alone_as_in_a_batch(one_thread):
+    model = network()
+    cells = decibels(14)
+    cells[3, :, 100:] = SILENCE_DB
+    cells[4, :, 150:] = SILENCE_DB
+    model.normalise.fit(cells)
+    features = cells.numpy().astype(np.float16)
+    expected = predict_logits(model, features)
+    checkpoint = Checkpoint(model, "sb_cnn", tuple("abcdefghij"), FRONT_END)
+    fp32 = export(checkpoint)
+    int8 = quantize(export(for_int8(checkpoint)), features)
+    assert [output.name for output in int8.graph.output] == ["logits"]
+    assert convolutions_left_in_float(int8) == 0
+    assert np.abs(run_logits(fp32, features) - expected).max() <= 1e-4
+    assert np.abs(run_logits(int8, features) - expected).max() < 0.1 * expected.std()
+    for file in (fp32, int8):
+        together = run_logits(file, features)
+        for number in range(len(features)):
+            assert np.array_equal(run_logits(file, features[number : number + 1])[0], together[number])
 
 
 def test_silence_has_an_answer():

@@ -303,13 +303,21 @@ def test_a_network_that_cannot_locate_is_heard_window_by_window(model):
     assert [event.label for event in events] == ["hiss", "hum"]
     assert events[0].offset_s == pytest.approx(12.0, abs=2.0)
     assert events[1].onset_s == pytest.approx(12.0, abs=2.0)
-    # The background counts in a window's score as it does in a frame's.
-    horn = tiny_model.sound(tiny_model.OUTSIDE, 12.0, 3)
-    assert events_of(ears, horn) == []
-    deaf = SimpleNamespace(
-        **{**vars(ears), "has_background": False, "window_logits": lambda cells: model.window_logits(cells)[:, :3]}
+
+
+@pytest.mark.parametrize(("background", "labels"), [([], ["a"]), ([6.0], []), ([2.0], ["a"])])
+def test_the_background_has_its_share_of_a_windows_score(background, labels):
+    outputs = np.array([[5.0, 0.0, *background]], np.float32)[..., None]
+    ears = SimpleNamespace(
+        classes=("a", "b"),
+        log_mel=LogMel(FrontEndParams()),
+        card=SimpleNamespace(temperature=1.0),
+        locates=False,
+        has_background=bool(background),
+        window_logits=lambda features: np.repeat(outputs, len(features), axis=0),
     )
-    assert events_of(deaf, horn) != []
+    # Of e^5, e^0 and e^6 the first is a quarter; of e^5, e^0 and e^2 nearly all.
+    assert [event.label for event in events_of(ears, noise(8 * RATE)[:, 0].astype(np.float32))] == labels
 
 
 def test_a_networks_file_without_frame_outputs_has_events_from_its_windows(tutorial_path):

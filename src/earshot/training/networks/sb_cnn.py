@@ -15,6 +15,7 @@ from earshot.training.networks.layers import over_time
 from earshot.training.networks.recipe import Recipe
 
 PATCH_FRAMES = 128  # 3 s: what the network hears at once
+_VECTOR = 16  # floats
 _SILENCE_DB = -100.0  # the front end's floor: zeros after the end of a short clip
 
 
@@ -67,7 +68,10 @@ class SbCnn(Network):
         counts = (begins < _patches(decibels)).to(probabilities.dtype)
         # One product for sum and number: onnxruntime then gives a clip the same bits alone and in any batch.
         sums = torch.cat([probabilities, torch.ones_like(probabilities[:, :1])], dim=1) @ counts[:, :, None]
-        return (sums[:, :-1] / sums[:, -1:]).squeeze(2).log()
+        mean = (sums[:, :-1] / sums[:, -1:]).squeeze(2)
+        # As many values a clip as fill the processor's vectors: those left over get other last bits of a logarithm.
+        classes = mean.shape[1]
+        return F.pad(mean, (0, -classes % _VECTOR), value=1.0).log()[:, :classes]
 
     def loss(self, decibels: Tensor, labels: Tensor, label_smoothing: float, augment: Augment | None) -> Tensor:
         begins = (torch.rand(len(decibels), 1, device=decibels.device) * _patches(decibels)).long()
