@@ -12,7 +12,6 @@ params.yaml. Goes on where it stopped.
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +72,9 @@ def _train(data: Path, work: Path, name: str, extra: bool, fold: int, seed: int,
     if extra:
         clips = clips.beside(_extra(trainings.extra_clips(cache, front_end), parts, name), len(parts.classes))
     print(f"{name}, {'with' if extra else 'without'} extra clips: {len(clips.labels)} clips", flush=True)
-    begun = time.perf_counter()
     held = Clips(val.features, val.labels)
     params = TrainParams(model=name, device="cpu")
     trained = fit(clips, held, parts.classes, front_end, params, seed, path.with_suffix(".pt"))
-    seconds = time.perf_counter() - begun
     fp32, int8 = to_files(trained.checkpoint, train, QuantizationParams(), seed)
     of_extra = clips.labels[len(train.labels) :]
     about = {
@@ -93,7 +90,6 @@ def _train(data: Path, work: Path, name: str, extra: bool, fold: int, seed: int,
         "updates": len(trained.history) * params.resolved(len(clips.labels)).epoch_steps(len(clips.labels)),
         "best_epoch": trained.best_epoch,
         "val_accuracy": round(trained.history[trained.best_epoch - 1]["val_accuracy"], 4),
-        "minutes": round(seconds / 60, 1),
         "int8_bytes": len(int8.SerializeToString()),
     }
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
