@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # BentoML reports its usage unless this is the word "true" before it starts.
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help repro test test-full check format tables docs docs-serve serve bento bento-check soak clean
+.PHONY: help repro test test-full check format schema tables docs docs-serve serve bento bento-check soak clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,13 +16,17 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[train,dev,docs]'
 	touch $@
 
-repro: $(VENV)/.installed  ## environment, then the pipeline; DATASET=urbansound8k [DATASET_PATH=dir] for other data
-ifdef DATASET
-	dvc exp run -S dataset.name=$(DATASET) $(if $(DATASET_PATH),-S 'dataset.path="$(DATASET_PATH)"') $(if $(VERIFY),-S dataset.verify=$(VERIFY))
-else
-	dvc repro
-endif
+# Paths reach the command through the environment, as they are: make and the shell would both take `$` for theirs.
+export EARSHOT_CONFIG := $(value CONFIG)
+export EARSHOT_DATASET_PATH := $(value DATASET_PATH)
+repro: $(VENV)/.installed  ## environment, then the pipeline; CONFIG=file [DATASET=urbansound8k DATASET_PATH=dir] for one run
+	exec python -m earshot.commands.repro $(if $(EARSHOT_CONFIG),--config "$$EARSHOT_CONFIG") \
+		$(if $(DATASET),--dataset $(DATASET)) $(if $(EARSHOT_DATASET_PATH),--dataset-path "$$EARSHOT_DATASET_PATH") \
+		$(if $(VERIFY),--verify $(VERIFY)) $(TARGET)
 	earshot results
+
+schema: $(VENV)/.installed  ## docs/params.schema.json, by which editors complete params.yaml
+	python -m earshot.commands.params_file
 
 test: $(VENV)/.installed  ## environment, then the tests
 	python -m pytest
@@ -30,10 +34,12 @@ test: $(VENV)/.installed  ## environment, then the tests
 test-full: $(VENV)/.installed  ## the same with the large cases
 	python -m pytest -m ''
 
-check: $(VENV)/.installed  ## lint, format and types
+check: $(VENV)/.installed  ## lint, format, types, and whether all that is imported is declared
 	ruff check .
 	ruff format --check .
 	mypy
+	python -m deptry .
+	python -m deptry tests tools --exclude '\.venv' --ignore DEP002,DEP004
 
 tables: $(VENV)/.installed  ## write every figure of README, docs and benchmarks from the file that holds it
 	python tools/tables.py

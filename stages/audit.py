@@ -12,12 +12,16 @@ from earshot.core.files import exclusive
 
 
 def main() -> None:
-    dataset = params.load("dataset", DatasetParams)
+    dataset = params.load("dataset", DatasetParams, stage.PARAMS)
     with exclusive("audit"):
         value, table = audit(
-            dataset.called, Path("data/raw/clips.csv"), clips_root(dataset), params.load("audit", AuditParams)
+            dataset.called,
+            Path("data/raw/clips.csv"),
+            clips_root(dataset),
+            params.load("audit", AuditParams, stage.PARAMS),
         )
-    wanted = params.mapping("audio")  # for the words on the terminal only: nothing that is written depends on it
+    # For the words on the terminal only: nothing that is written depends on it.
+    wanted = params.mapping("audio", stage.PARAMS)
     print(summary(value, table, wanted.get("sample_rate_hz"), wanted.get("window_s")))
 
 

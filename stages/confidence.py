@@ -10,8 +10,8 @@ from earshot.evaluation.config import EvaluationParams
 
 
 def main() -> None:
-    dataset = params.load("dataset", DatasetParams).called
-    settings = params.load("evaluation", EvaluationParams)
+    dataset = params.load("dataset", DatasetParams, stage.PARAMS).called
+    settings = params.load("evaluation", EvaluationParams, stage.PARAMS)
     with exclusive("confidence"):
         parts, classes = answers.load(Path("models/candidate") / answers.FILE)
         test = parts["test"]

@@ -29,11 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("fold", type=int)
     fold = parser.parse_args().fold
-    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).called
-    front_end, training = params.load("audio", FrontEndParams), params.load("train", TrainParams)
+    seed, dataset = params.load_seed(stage.PARAMS), params.load("dataset", DatasetParams, stage.PARAMS).called
+    front_end = params.load("audio", FrontEndParams, stage.PARAMS)
+    training = params.load("train", TrainParams, stage.PARAMS)
     # All wanted folds, so that one that does not exist is named before the first training and not after the last.
-    check_folds((fold, *params.load("crossval", CrossvalParams).folds), open_cache(FEATURES)[1]["fold"].tolist())
-    parts = load_parts(turn(fold, params.load("split", SplitParams)), seed, FEATURES)
+    wanted = (fold, *params.load("crossval", CrossvalParams, stage.PARAMS).folds)
+    check_folds(wanted, open_cache(FEATURES)[1]["fold"].tolist())
+    parts = load_parts(turn(fold, params.load("split", SplitParams, stage.PARAMS)), seed, FEATURES)
     with parallel.exclusive("crossval"):
         test = parts.part("test")
         code = hash_code(("train",), "dvc.yaml")
@@ -42,7 +44,7 @@ def main() -> None:
         fitted = fit_parts(parts, front_end, training, seed, states, extra_clips=extra_clips)
         if not parallel.is_first():
             return
-        quantization = params.load("quantization", QuantizationParams)
+        quantization = params.load("quantization", QuantizationParams, stage.PARAMS)
         pair = convert(fitted.trained.checkpoint, fitted.out_of_fold, parts, quantization, seed)
         predictions = FoldPredictions(
             classes=parts.classes,

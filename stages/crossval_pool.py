@@ -11,11 +11,12 @@ from earshot.evaluation.config import EvaluationParams
 
 
 def main() -> None:
-    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).called
-    folds, settings = params.load("crossval", CrossvalParams).folds, params.load("evaluation", EvaluationParams)
+    seed, dataset = params.load_seed(stage.PARAMS), params.load("dataset", DatasetParams, stage.PARAMS).called
+    folds = params.load("crossval", CrossvalParams, stage.PARAMS).folds
+    settings = params.load("evaluation", EvaluationParams, stage.PARAMS)
     with exclusive("crossval"):
         clips = read_clips("data/features/index.csv")
-        clips = clips[learnt(clips, params.load("split", SplitParams).unknown_classes)]
+        clips = clips[learnt(clips, params.load("split", SplitParams, stage.PARAMS).unknown_classes)]
         pooled = crossval.pool(folds, clips, settings, seed)
         result = pooled.evaluation
         write_json("metrics/crossval.json", crossval.headline(pooled, dataset, settings.top_confusions))

@@ -8,7 +8,7 @@ from earshot.sources.prepare import prepare, summary
 
 def main() -> None:
     with exclusive("download"):
-        card = prepare(params.load("dataset", DatasetParams), params.load_seed())
+        card = prepare(params.load("dataset", DatasetParams, stage.PARAMS), params.load_seed(stage.PARAMS))
     print(summary(card))
 
 

@@ -20,8 +20,9 @@ from earshot.training.predict import predict_logits
 
 
 def main() -> None:
-    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).called
-    split, settings = params.load("split", SplitParams), params.load("evaluation", EvaluationParams)
+    seed, dataset = params.load_seed(stage.PARAMS), params.load("dataset", DatasetParams, stage.PARAMS).called
+    split = params.load("split", SplitParams, stage.PARAMS)
+    settings = params.load("evaluation", EvaluationParams, stage.PARAMS)
     with exclusive("evaluate"):
         parts = load_parts(split, seed)
         test = parts.part("test")

@@ -13,11 +13,11 @@ from earshot.sources.extra_clips import make, make_empty
 
 
 def main() -> None:
-    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams)
-    front_end = params.load("audio", FrontEndParams)
-    wanted = are_wanted(params.mapping("train").get("extra_clips", "auto"))
+    seed, dataset = params.load_seed(stage.PARAMS), params.load("dataset", DatasetParams, stage.PARAMS)
+    front_end = params.load("audio", FrontEndParams, stage.PARAMS)
+    wanted = are_wanted(params.mapping("train", stage.PARAMS).get("extra_clips", "auto"))
     clips = read_clips("data/audited/clips.csv")
-    classes = set(clips["label"][learnt(clips, params.load("split", SplitParams).unknown_classes)])
+    classes = set(clips["label"][learnt(clips, params.load("split", SplitParams, stage.PARAMS).unknown_classes)])
     own = int((clips["label"] != BACKGROUND).sum())
     with exclusive("extra_clips"):
         if not wanted:

@@ -12,8 +12,8 @@ from earshot.core.front_end import FrontEndParams
 
 
 def main() -> None:
-    front_end = params.load("audio", FrontEndParams)
-    root = clips_root(params.load("dataset", DatasetParams))
+    front_end = params.load("audio", FrontEndParams, stage.PARAMS)
+    root = clips_root(params.load("dataset", DatasetParams, stage.PARAMS))
     with exclusive("features"):
         index = build(read_clips("data/audited/clips.csv"), root, front_end, Path("data/features"))
     print(summary(index, front_end))

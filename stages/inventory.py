@@ -13,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("key")
     key = parser.parse_args().key
-    source = params.load("dataset", DatasetParams).sources[int(key.removeprefix("source"))]
+    source = params.load("dataset", DatasetParams, stage.PARAMS).sources[int(key.removeprefix("source"))]
     with exclusive("inventory"):
         count = write_inventory(user_path(source), INVENTORY / f"{key}.csv")
     print(f"{source.name}: {count} files in {source.path}")

@@ -14,10 +14,10 @@ from earshot.model.session import Model
 
 
 def main() -> None:
-    seed, dataset = params.load_seed(), params.load("dataset", DatasetParams).called
+    seed, dataset = params.load_seed(stage.PARAMS), params.load("dataset", DatasetParams, stage.PARAMS).called
     with exclusive("open_set"):
         model = Model(Path("models/candidate/earshot.int8.onnx"))
-        parts = load_parts(params.load("split", SplitParams), seed)
+        parts = load_parts(params.load("split", SplitParams, stage.PARAMS), seed)
         test, left_out = parts.part("test"), parts.part("unknown")
         known, near = (
             open_set.hear(model, part.features, part.clips["recording"].to_numpy(dtype=str))

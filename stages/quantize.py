@@ -17,12 +17,12 @@ from earshot.training import checkpoint
 
 
 def main() -> None:
-    seed = params.load_seed()
-    dataset = params.load("dataset", DatasetParams).called
-    settings = params.load("quantization", QuantizationParams)
-    bins = params.load("evaluation", EvaluationParams).calibration_bins
+    seed = params.load_seed(stage.PARAMS)
+    dataset = params.load("dataset", DatasetParams, stage.PARAMS).called
+    settings = params.load("quantization", QuantizationParams, stage.PARAMS)
+    bins = params.load("evaluation", EvaluationParams, stage.PARAMS).calibration_bins
     with exclusive("quantize"):
-        parts = load_parts(params.load("split", SplitParams), seed)
+        parts = load_parts(params.load("split", SplitParams, stage.PARAMS), seed)
         made = candidate.make_candidate(
             checkpoint.load("models/checkpoint.pt"),
             [checkpoint.load(path) for path in sorted(Path("models/out_of_fold").glob("*.pt"))],
@@ -31,12 +31,12 @@ def main() -> None:
                 Path("data/raw/source.json"),
                 Path("data/audited"),
                 Path("metrics/train.json"),
-                Path("params.yaml"),
+                stage.PARAMS,
                 Path("dvc.yaml"),
             ),
             settings,
-            params.load("gate", GateParams),
-            params.load("unknown", UnknownParams),
+            params.load("gate", GateParams, stage.PARAMS),
+            params.load("unknown", UnknownParams, stage.PARAMS),
             bins,
             seed,
         )

@@ -16,12 +16,12 @@ from earshot.model.session import Model
 
 
 def main() -> None:
-    seed = params.load_seed()
-    dataset = params.load("dataset", DatasetParams)
-    settings = params.load("robustness", RobustnessParams)
+    seed = params.load_seed(stage.PARAMS)
+    dataset = params.load("dataset", DatasetParams, stage.PARAMS)
+    settings = params.load("robustness", RobustnessParams, stage.PARAMS)
     with exclusive("robustness"):
         model = Model(Path("models/candidate/earshot.int8.onnx"))
-        test = load_parts(params.load("split", SplitParams), seed).part("test")
+        test = load_parts(params.load("split", SplitParams, stage.PARAMS), seed).part("test")
         files = pd.read_csv("data/audited/files.csv", dtype=str)
         rate_hz = model.log_mel.params.sample_rate_hz
         sounds = robustness.read_sounds(

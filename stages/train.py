@@ -21,11 +21,11 @@ FEATURES = "data/features"
 
 
 def main() -> None:
-    seed = params.load_seed()
-    dataset = params.load("dataset", DatasetParams)
-    front_end = params.load("audio", FrontEndParams)
-    train = params.load("train", TrainParams)
-    parts = load_parts(params.load("split", SplitParams), seed, FEATURES)
+    seed = params.load_seed(stage.PARAMS)
+    dataset = params.load("dataset", DatasetParams, stage.PARAMS)
+    front_end = params.load("audio", FrontEndParams, stage.PARAMS)
+    train = params.load("train", TrainParams, stage.PARAMS)
+    parts = load_parts(params.load("split", SplitParams, stage.PARAMS), seed, FEATURES)
     with parallel.exclusive("train"):
         code = hash_code(("train",), "dvc.yaml")
         extra_clips = extra_clips_of(parts) if train.hears_extra_clips else None

@@ -1,6 +1,5 @@
 """What each process of torchrun does for test_training_parallel.py: ``parallel_worker.py directory``."""
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,8 +66,8 @@ def main(directory: Path) -> None:
     results["random"] = torch.rand(8)  # goes on where the training's random numbers ended
     val = clips(8, 2)
     val.features[:] = np.nan if parallel.is_first() else 0
-    results["not finite"] = refusal(dataclasses.replace(EXACT, epochs=1), val=val)
-    results["too few"] = refusal(dataclasses.replace(EXACT, batch_size=1), train_clips=5)
+    results["not finite"] = refusal(EXACT.changed(epochs=1), val=val)
+    results["too few"] = refusal(EXACT.changed(batch_size=1), train_clips=5)
     torch.save(results, directory / f"{rank}.pt")
 
 

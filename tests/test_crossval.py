@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score, classification_report, confusion_mat
 from earshot.clips.split import SplitParams, assign
 from earshot.clips.table import DatasetError
 from earshot.clips.turns import CrossvalParams, check_folds, turn
+from earshot.core.params import ParamsError, build
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.crossval import headline, pool, summary
 from earshot.evaluation.fold import FoldError, FoldPredictions, read_fold, write_fold
@@ -314,9 +315,9 @@ def test_wrong_lists_of_folds_are_refused():
     check_folds((3, 1), [1, 1, 2, 3])
     with pytest.raises(DatasetError, match=r"names folds 4, 7, .* they have folds 1, 2: set it to \[1, 2\]"):
         check_folds((1, 4, 7), [1, 2, 2])
-    for folds, message in (((1,), "at least two"), ((2, 2), "twice")):
-        with pytest.raises(ValueError, match=message):
-            CrossvalParams(folds)
+    for folds, message in (([1], "2 or more"), ([2, 2], "twice"), ("auto", "a list")):
+        with pytest.raises(ParamsError, match=rf"crossval\.folds.*{message}"):
+            build(CrossvalParams, {"folds": folds}, "crossval")
 
 
 def test_the_folds_lie_where_dvc_and_git_look_for_them():

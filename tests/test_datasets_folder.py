@@ -203,7 +203,7 @@ def test_a_users_folder_is_left_byte_for_byte(tmp_path):
         }
 
     before = state()
-    prepare(DatasetParams("folder", str(sounds)), 0, tmp_path / "raw")
+    prepare(DatasetParams(name="folder", path=str(sounds)), 0, tmp_path / "raw")
     audit(
         "folder",
         tmp_path / "raw/clips.csv",

@@ -52,7 +52,7 @@ def urban(tmp_path, monkeypatch):
 
 
 def params(root: Path, verify: bool = True, name: str = "urbansound8k") -> DatasetParams:
-    return DatasetParams(name, str(root), verify)
+    return DatasetParams(name=name, path=str(root), verify=verify)
 
 
 def test_a_complete_copy_is_read_in_place(project, urban):
@@ -161,18 +161,18 @@ def test_the_default_path_means_none_while_it_is_empty(project):
 
 def test_any_other_path_must_hold_something(project):
     with pytest.raises(DatasetError, match="sounds does not exist"):
-        clips_root(DatasetParams("folder", "sounds"))
+        clips_root(DatasetParams(name="folder", path="sounds"))
     Path("sounds").mkdir()
     with pytest.raises(DatasetError, match="sounds is an empty directory"):
-        clips_root(DatasetParams("folder", "sounds"))
+        clips_root(DatasetParams(name="folder", path="sounds"))
     Path("sounds.zip").touch()
     with pytest.raises(DatasetError, match="is a file"):
-        clips_root(DatasetParams("folder", "sounds.zip"))
+        clips_root(DatasetParams(name="folder", path="sounds.zip"))
 
 
 def test_a_folder_needs_a_path(project):
     with pytest.raises(DatasetError, match=r"needs dataset\.path"):
-        prepare(DatasetParams("folder"), seed=0)
+        prepare(DatasetParams(name="folder"), seed=0)
     assert not Path("data/raw").exists()
 
 
@@ -180,7 +180,7 @@ def test_a_folder_needs_a_path(project):
 def test_a_path_in_another_layout_points_to_folder(project, tmp_path, name):
     (tmp_path / "sounds/dog").mkdir(parents=True)
     with pytest.raises(DatasetError, match=r"dataset\.name=folder"):
-        prepare(DatasetParams(name, str(tmp_path / "sounds")), seed=0)
+        prepare(DatasetParams(name=name, path=str(tmp_path / "sounds")), seed=0)
 
 
 def test_a_source_without_a_copy_is_obtained_and_put_down_in_one_piece(project, urban, monkeypatch):
@@ -197,8 +197,8 @@ def test_a_source_without_a_copy_is_obtained_and_put_down_in_one_piece(project, 
     monkeypatch.setattr(sources, "find_source", lambda name: made)
     Path("data/.partial-raw-abandoned/audio").mkdir(parents=True)  # of a run that was killed
     with pytest.raises(DatasetError, match="interrupted"):
-        prepare(DatasetParams("urbansound8k"), seed=13)
+        prepare(DatasetParams(name="urbansound8k"), seed=13)
     assert sorted(path.name for path in Path("data").iterdir()) == ["local"]
-    prepare(DatasetParams("urbansound8k"), seed=0)
+    prepare(DatasetParams(name="urbansound8k"), seed=0)
     clips = read_clips("data/raw/clips.csv")
-    assert all((clips_root(DatasetParams("urbansound8k")) / path).is_file() for path in clips["path"])
+    assert all((clips_root(DatasetParams(name="urbansound8k")) / path).is_file() for path in clips["path"])

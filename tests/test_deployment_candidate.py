@@ -98,7 +98,7 @@ def made(request, tmp_path_factory, one_thread) -> Made:
         val,
         CLASSES,
         FRONT_END,
-        TrainParams(architecture, epochs=40, batch_size=6, device="cpu"),
+        TrainParams(model=architecture, epochs=40, batch_size=6, device="cpu"),
         seed=1,
         progress=False,
     )

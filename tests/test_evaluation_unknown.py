@@ -103,7 +103,7 @@ def test_parameters_are_checked():
     assert build(UnknownParams, {"max_accuracy_loss": 0}).max_accuracy_loss == 0
     for values in ({"max_accuracy_loss": 1.0}, {"max_accuracy_loss": -0.1}, {"max_loss": 0.1}):
         with pytest.raises(ParamsError, match="max_"):
-            build(UnknownParams, values, "params.yaml: unknown")
+            build(UnknownParams, values, "unknown")
 
 
 # ---- figures

@@ -26,7 +26,7 @@ def test_the_tutorial_network_hears_no_others():
     assert not TrainParams(model="tutorial").hears_extra_clips
     assert not TrainParams(extra_clips="never").hears_extra_clips
     with pytest.raises(EarshotError, match="extra_clips"):
-        build(TrainParams, {"extra_clips": "sometimes"}, "params.yaml: train")
+        build(TrainParams, {"extra_clips": "sometimes"}, "train")
 
 
 @pytest.fixture(scope="module")

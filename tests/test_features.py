@@ -201,21 +201,21 @@ def test_the_probe_tells_front_ends_apart():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"n_mels": 0}, "n_mels must be positive, not 0"),
-        ({"sample_rate_hz": -1}, "sample_rate_hz must be positive"),
-        ({"hop_length": 0}, "hop_length must be positive"),
-        ({"n_fft": 1023}, "n_fft must be even, not 1023"),
-        ({"f_min_hz": -5.0}, "f_min_hz -5"),
+        ({"n_mels": 0}, r"params\.yaml: audio\.n_mels must be a whole number of at least 1, not 0"),
+        ({"sample_rate_hz": -1}, "sample_rate_hz must be a whole number of at least 1, not -1"),
+        ({"hop_length": 0}, "hop_length must be a whole number of at least 1, not 0"),
+        ({"n_fft": 1023}, "n_fft must be a whole number of at least 2, a multiple of 2, not 1023"),
+        ({"f_min_hz": -5.0}, r"f_min_hz must be a number of at least 0, not -5\.0"),
         ({"f_max_hz": 12_000.0}, "half the sampling rate"),
         ({"f_min_hz": 5_000, "f_max_hz": 4_000.0}, "f_min_hz 5000 and f_max_hz 4000"),
         ({"window_s": 0.01}, "window_s 0.01 must be longer"),
-        ({"n_mels": 64.0}, "n_mels must be of type int"),
+        ({"n_mels": 64.0}, r"n_mels must be a whole number .*, not 64\.0"),
         ({"mels": 64}, "unknown key 'mels'"),
     ],
 )
 def test_wrong_parameters_are_named(values, words):
     with pytest.raises(ParamsError, match=words):
-        params.build(FrontEndParams, values, where="params.yaml: audio")
+        params.build(FrontEndParams, values, "audio", "params.yaml")
 
 
 def test_too_many_bands_for_the_fft_are_refused_with_the_remedy():

@@ -74,11 +74,11 @@ def test_the_parts_of_a_split_can_be_joined_by_recording(tmp_path):
     for label in CLASSES:
         touch(tmp_path / "s", *(f"train/{label}/{name}" for name in names(8)), f"train/{label}/park-1.wav")
         touch(tmp_path / "s", *(f"test/{label}/{name}" for name in names(12)[8:]), f"test/{label}/park-2.wav")
-    card = prepare(DatasetParams("folder", str(tmp_path / "s")), 0, tmp_path / "raw")
+    card = prepare(DatasetParams(name="folder", path=str(tmp_path / "s")), 0, tmp_path / "raw")
     assert "named like slices of one recording" in summary(card)
     given = read_clips(tmp_path / "raw/clips.csv")
     assert given[given["path"].str.contains("park")]["fold"].nunique() > 1
-    card = prepare(DatasetParams("folder", str(tmp_path / "s"), folds="by_recording"), 0, tmp_path / "raw")
+    card = prepare(DatasetParams(name="folder", path=str(tmp_path / "s"), folds="by_recording"), 0, tmp_path / "raw")
     assert "named like slices" not in summary(card)
     joined = read_clips(tmp_path / "raw/clips.csv")
     for label in CLASSES:
@@ -124,7 +124,7 @@ def test_a_class_may_be_called_test(tmp_path):
 
 def test_the_terminal_names_every_class_with_its_clips(tmp_path):
     touch(tmp_path / "s", *(f"dog/{name}" for name in names(5)), *(f"door bell/{name}" for name in names(3)))
-    card = prepare(DatasetParams("folder", str(tmp_path / "s")), 0, tmp_path / "raw")
+    card = prepare(DatasetParams(name="folder", path=str(tmp_path / "s")), 0, tmp_path / "raw")
     assert "classes: dog 5, door bell 3" in summary(card)
 
 
@@ -209,11 +209,11 @@ def test_the_remedy_of_that_warning_works(tmp_path):
     sounds = tmp_path / "s"
     touch(sounds, *(f"dog/field {i}.wav" for i in range(8)), *(f"dog/{name}" for name in names(4)))
     touch(sounds, *(f"siren/{name}" for name in names(9)))
-    prepare(DatasetParams("folder", str(sounds)), 0, tmp_path / "raw")
+    prepare(DatasetParams(name="folder", path=str(sounds)), 0, tmp_path / "raw")
     table = read_clips(tmp_path / "raw/clips.csv").drop(columns="fold")
     table["recording"] = table["path"]
     table.to_csv(sounds / "clips.csv", index=False)
-    card = prepare(DatasetParams("folder", str(sounds)), 0, tmp_path / "raw")
+    card = prepare(DatasetParams(name="folder", path=str(sounds)), 0, tmp_path / "raw")
     assert card["recordings"] == 21
     assert not any("warning" in note for note in card["notes"])
 
@@ -283,7 +283,7 @@ def test_messages_speak_of_the_users_folder(tmp_path, content, message):
     touch(tmp_path / "s", "a.wav", "b.wav")
     (tmp_path / "s/clips.csv").write_text(content)
     with pytest.raises(DatasetError, match=re.escape(str(tmp_path / "s")) + f": {message}") as error:
-        prepare(DatasetParams("folder", str(tmp_path / "s")), 0, tmp_path / "raw")
+        prepare(DatasetParams(name="folder", path=str(tmp_path / "s")), 0, tmp_path / "raw")
     assert ".partial" not in str(error.value)
 
 
@@ -313,7 +313,7 @@ def test_a_name_that_is_not_utf8_is_named_in_the_audit(tmp_path):
         (sounds / label).mkdir(parents=True)
         for name in (*names(4), LATIN) if label == "dog" else names(5):
             soundfile.write(os.fsencode(sounds / label / name), random.normal(0, 0.1, 4000), 8000, format="WAV")
-    prepare(DatasetParams("folder", str(sounds)), 0, tmp_path / "raw")
+    prepare(DatasetParams(name="folder", path=str(sounds)), 0, tmp_path / "raw")
     paths = (tmp_path / "raw/clips.csv", sounds)
     places = (tmp_path / "audited", tmp_path / "audit.json", tmp_path / "plots")
     value, _ = audit("folder", *paths, AuditParams(max_rejected_fraction=0.2), *places, workers=1)

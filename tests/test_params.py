@@ -1,106 +1,169 @@
 """params.yaml: what is refused, and that every message names the key, the value and what was expected."""
 
-from dataclasses import dataclass, fields, is_dataclass
+import json
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
+import jsonschema_rs
 import pytest
-import yaml
+from pydantic import Field, ValidationError, model_validator
 
-from earshot.audit.config import AuditParams
 from earshot.clips.config import DatasetParams
-from earshot.clips.split import SplitParams
-from earshot.clips.turns import CrossvalParams
+from earshot.commands.params_file import SCHEMA, ParamsFile, schema
 from earshot.core.errors import EarshotError
-from earshot.core.front_end import FrontEndParams
-from earshot.core.params import ParamsError, as_dict, build, load, load_seed, mapping
-from earshot.deployment.config import GateParams, QuantizationParams
-from earshot.evaluation.config import EvaluationParams
-from earshot.training.config import AugmentParams, TrainParams
+from earshot.core.params import SECTIONS, Params, ParamsError, build, load, load_seed, mapping, read
+from earshot.core.params_words import OLD_KEYS
+from earshot.training.config import TrainParams
 
-COMMITTED = Path(__file__).parent.parent / "params.yaml"
-SECTIONS = {
-    "dataset": DatasetParams,
-    "audit": AuditParams,
-    "audio": FrontEndParams,
-    "split": SplitParams,
-    "crossval": CrossvalParams,
-    "train": TrainParams,
-    "evaluation": EvaluationParams,
-    "quantization": QuantizationParams,
-    "gate": GateParams,
-}
+ROOT = Path(__file__).parent.parent
+COMMITTED = ROOT / "params.yaml"
 
 
-@dataclass(frozen=True)
-class Inner:
+class Inner(Params):
     depth: int = 1
 
 
-@dataclass(frozen=True)
-class Outer:
+class Outer(Params):
     needed: str
-    count: int = 3
-    share: float = 0.5
+    count: int = Field(3, ge=0, le=9)
+    share: float = Field(0.5, gt=0, lt=1)
     on: bool = False
     limit: float | None = None
     kind: Literal["a", "b"] = "a"
-    folds: Literal["auto"] | tuple[int, ...] = "auto"
-    weights: dict[str, float] | None = None
+    folds: Literal["auto"] | Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = "auto"
     inner: Inner = Inner()
 
-    def __post_init__(self) -> None:
-        if self.count < 0:
-            raise ValueError(f"count must not be negative, not {self.count}")
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.limit is not None and self.limit < self.share:
+            raise ValueError(f"limit {self.limit:g} must be at least share, {self.share:g}")
+        return self
 
 
 def made(**values: object) -> Outer:
-    return build(Outer, {"needed": "x", **values}, where="params.yaml: outer")
+    return filled(values)
+
+
+def filled(values: dict) -> Outer:
+    return build(Outer, {"needed": "x", **values}, "outer", "my.yaml")
 
 
 def test_absent_keys_take_their_defaults_and_given_ones_their_values():
-    assert made() == Outer("x")
-    value = made(count=4, on=True, limit=2.5, kind="b", folds=[3, 1], weights={"siren": 2}, inner={"depth": 7})
-    assert value == Outer("x", 4, 0.5, True, 2.5, "b", (3, 1), {"siren": 2.0}, Inner(7))
+    assert made() == Outer(needed="x")
+    value = made(count=4, on=True, limit=2.5, kind="b", folds=[3, 1], inner={"depth": 7})
+    assert value == Outer(needed="x", count=4, on=True, limit=2.5, kind="b", folds=(3, 1), inner=Inner(depth=7))
 
 
 def test_an_integer_is_a_number_and_null_is_null():
-    assert isinstance(made(share=1).share, float)
-    assert made(limit=None).limit is None
     assert isinstance(made(limit=2).limit, float)
-    assert isinstance(made(weights={"siren": 2}).weights["siren"], float)
+    assert made(limit=None).limit is None
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"cuont": 3}, r"outer: unknown key 'cuont'; known keys are count, folds, .*weights"),
-        ({"inner": {"deep": 3}}, r"outer\.inner: unknown key 'deep'; known keys are depth"),
-        ({"count": "3"}, r"outer\.count must be of type int, not '3'"),
-        ({"count": 3.0}, r"outer\.count must be of type int, not 3\.0"),
-        ({"count": True}, r"outer\.count must be of type int, not True"),
-        ({"share": True}, r"outer\.share must be of type float, not True"),
-        ({"share": "half"}, r"outer\.share must be of type float, not 'half'"),
-        ({"share": None}, r"outer\.share must be of type float, not None"),
-        ({"on": 1}, r"outer\.on must be of type bool, not 1"),
-        ({"on": "yes"}, r"outer\.on must be of type bool, not 'yes'"),
-        ({"limit": "none"}, r"outer\.limit must be of type float or null, not 'none'"),
-        ({"kind": "c"}, r"outer\.kind must be one of a, b, not 'c'"),
-        ({"folds": 3}, r"outer\.folds must be auto or a list, not 3"),
-        ({"folds": [1, "2"]}, r"outer\.folds\[1\] must be of type int, not '2'"),
-        ({"weights": {"siren": "loud"}}, r"outer\.weights\.siren must be of type float, not 'loud'"),
-        ({"inner": 3}, r"outer\.inner must be a mapping, not 3"),
-        ({"count": -1}, r"outer: count must not be negative, not -1"),
+        ({"cuont": 3}, "my.yaml: outer: unknown key 'cuont' (did you mean 'count'?); known keys are needed, count, "),
+        ({"inner": {"deep": 3}}, "my.yaml: outer.inner: unknown key 'deep' (did you mean 'depth'?); known keys are "),
+        ({"zzz": 3}, "my.yaml: outer: unknown key 'zzz'; known keys are needed, "),
+        ({7: 3}, "my.yaml: outer: unknown key '7'; known keys are needed, "),
+        ({"count": "3"}, "my.yaml: outer.count must be a whole number of at least 0 and at most 9, not '3'"),
+        ({"count": 3.0}, "my.yaml: outer.count must be a whole number of at least 0 and at most 9, not 3.0"),
+        ({"count": True}, "my.yaml: outer.count must be a whole number of at least 0 and at most 9, not true"),
+        ({"count": 10}, "my.yaml: outer.count must be a whole number of at least 0 and at most 9, not 10"),
+        ({"share": True}, "my.yaml: outer.share must be a number above 0 and below 1, not true"),
+        ({"share": "half"}, "my.yaml: outer.share must be a number above 0 and below 1, not 'half'"),
+        ({"share": None}, "my.yaml: outer.share must be a number above 0 and below 1, not null"),
+        ({"share": float("nan")}, "my.yaml: outer.share must be a number above 0 and below 1, not nan"),
+        ({"on": 1}, "my.yaml: outer.on must be true or false, not 1"),
+        ({"on": "yes"}, "my.yaml: outer.on must be true or false, not 'yes'"),
+        ({"needed": 3}, "my.yaml: outer.needed must be a text, not 3"),
+        ({"limit": "none"}, "my.yaml: outer.limit must be a number, or null, not 'none'"),
+        ({"limit": float("inf")}, "my.yaml: outer.limit must be a number, or null, not inf"),
+        ({"kind": "c"}, "my.yaml: outer.kind must be one of a, b, not 'c'"),
+        ({"folds": 3}, "my.yaml: outer.folds must be auto, or a list of 1 or more whole numbers, not 3"),
+        ({"folds": []}, "my.yaml: outer.folds must be auto, or a list of 1 or more whole numbers, not []"),
+        ({"folds": [1, "2"]}, "my.yaml: outer.folds[1] must be a whole number, not '2'"),
+        ({"folds": [1, True]}, "my.yaml: outer.folds[1] must be a whole number, not true"),
+        ({"inner": 3}, "my.yaml: outer.inner must be a mapping, not 3"),
+        ({"limit": 0.25}, "my.yaml: outer: limit 0.25 must be at least share, 0.5"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(values, message):
-    with pytest.raises(ParamsError, match=message):
-        made(**values)
+    with pytest.raises(ParamsError, match=rf"^{re.escape(message)}") as caught:
+        filled(values)
+    assert "pydantic" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sources": [{"name": "esc50"}]}, "dataset.sources[0].path is missing; it must be a text"),
+        ({"sources": [3]}, "dataset.sources[0] must be a mapping, not 3"),
+        ({"classes": {"dog": ["dog", 3]}}, "dataset.classes.dog[1] must be a text, not 3"),
+        ({"classes": {1: ["dog"]}}, "the key of dataset.classes.1 must be a text: put it in quotes"),
+        ({"classes": "all"}, "dataset.classes must be a mapping, not 'all'"),
+    ],
+)
+def test_what_is_wrong_inside_lists_and_mappings_is_named(values, message):
+    with pytest.raises(ParamsError, match=rf"^{re.escape(message)}$"):
+        build(DatasetParams, values, "dataset")
+
+
+def test_all_that_does_not_fit_is_named_at_once():
+    with pytest.raises(ParamsError) as caught:
+        made(on="no", folds=["x"], cuont=3)
+    assert re.findall(r"my\.yaml: outer\S*", str(caught.value)) == [
+        "my.yaml: outer.on",
+        "my.yaml: outer.folds[0]",
+        "my.yaml: outer:",
+    ]
+
+
+def test_a_long_value_is_cut():
+    with pytest.raises(ParamsError, match=r"not 'x{40,79} \.\.\.$"):
+        made(kind="x" * 1000)
 
 
 def test_a_key_without_a_default_must_be_there():
-    with pytest.raises(ParamsError, match=r"outer: .*needed"):
-        build(Outer, {}, where="outer")
+    with pytest.raises(ParamsError, match=r"^outer\.needed is missing; it must be a text$"):
+        build(Outer, {}, "outer")
+
+
+@pytest.mark.parametrize("old", OLD_KEYS)
+def test_a_key_of_an_earlier_version_is_refused_with_its_name_now(old):
+    section, key = old.split(".")
+    message = rf"^params\.yaml: '{re.escape(old)}' is called '{re.escape(OLD_KEYS[old])}' now: rename it$"
+    with pytest.raises(ParamsError, match=message):
+        build(ParamsFile, {section: {key: "never"}}, source="params.yaml")
+    now_section, now_key = OLD_KEYS[old].split(".")
+    assert now_key in schema()["$defs"][ParamsFile.model_fields[now_section].annotation.__name__]["properties"]
+
+
+def test_parameters_do_not_change_and_a_changed_copy_is_checked():
+    params = made(count=4)
+    with pytest.raises(ValidationError, match="frozen"):
+        params.count = 5  # type: ignore[misc]
+    assert params.changed(count=5, inner=Inner(depth=2)) == made(count=5, inner={"depth": 2})
+    assert params.count == 4
+    with pytest.raises(ParamsError, match=r"^count must be .* not 99$"):
+        params.changed(count=99)
+
+
+def test_stored_parameters_are_plain_json():
+    stored = made(folds=[1, 2], limit=3).as_dict()
+    assert stored == {
+        "needed": "x",
+        "count": 3,
+        "share": 0.5,
+        "on": False,
+        "limit": 3.0,
+        "kind": "a",
+        "folds": [1, 2],
+        "inner": {"depth": 1},
+    }
+    assert build(Outer, json.loads(json.dumps(stored))) == made(folds=[1, 2], limit=3)
 
 
 def test_an_error_is_one_for_the_user():
@@ -117,13 +180,16 @@ def written(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("trian:\n  epochs: 3\n", r"unknown section 'trian'; known sections are seed, dataset, .*train"),
+        (
+            "trian:\n  epochs: 3\n",
+            r"unknown section 'trian' \(did you mean 'train'\?\); known sections are seed,",
+        ),
         ("train: 3\n", r"section 'train' must be a mapping, not 3"),
         ("- train\n", r"must be a mapping of sections"),
         ("train: {epochs: 3\n", r"is not valid YAML"),
-        ("train:\n  epochs: three\n", r"train\.epochs must be of type int or null, not 'three'"),
+        ("train:\n  epochs: three\n", r"train\.epochs must be a whole number of at least 1, or null, not 'three'"),
         ("train:\n  augment:\n    mixup: 1\n", r"train\.augment: unknown key 'mixup'"),
-        ("train:\n  epochs: 0\n", r"train\.epochs must be positive, not 0"),
+        ("train:\n  epochs: 0\n", r"train\.epochs must be .* at least 1, or null, not 0"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, text, message):
@@ -150,20 +216,43 @@ def test_an_absent_section_is_all_defaults(tmp_path):
 
 @pytest.mark.parametrize("seed", ["-1", "1.5", "true", "seven", "null"])
 def test_a_seed_is_a_number_from_0_on(tmp_path, seed):
-    with pytest.raises(ParamsError, match="seed must be a non-negative integer"):
+    with pytest.raises(ParamsError, match="seed must be a whole number of at least 0"):
         load_seed(written(tmp_path, f"seed: {seed}\n"))
     assert load_seed(written(tmp_path, "seed: 0\n")) == 0
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_the_committed_file_shows_every_key_with_its_default(section):
-    shown = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))[section]
-    params = load(section, SECTIONS[section], COMMITTED)
-    assert set(shown) == {field.name for field in fields(SECTIONS[section])}
-    for key, value in shown.items():
-        if is_dataclass(getattr(params, key)):
-            assert set(value) == set(as_dict(getattr(params, key)))
-    assert params == SECTIONS[section]()
+def test_the_committed_file_shows_every_key_with_its_default():
+    document = read(COMMITTED)
+    assert build(ParamsFile, document) == ParamsFile()
+    assert json.loads(json.dumps(document)) == ParamsFile().as_dict()
+
+
+def test_a_section_is_one_that_some_model_fills():
+    assert set(ParamsFile.model_fields) == set(SECTIONS)
+
+
+def test_the_committed_schema_is_what_the_models_say():
+    """`make schema` writes it."""
+    assert json.loads((ROOT / SCHEMA).read_text(encoding="utf-8")) == schema()
+    assert COMMITTED.read_text(encoding="utf-8").splitlines()[0] == f"# yaml-language-server: $schema={SCHEMA}"
+
+
+def test_the_schema_takes_params_yaml_and_refuses_what_the_models_refuse():
+    validator = jsonschema_rs.Draft202012Validator(schema())
+    document = json.loads(json.dumps(read(COMMITTED)))
+    assert validator.is_valid(document)
+    assert validator.is_valid({"train": {"epochs": 3}})  # a part of the file, to be laid over it
+    for wrong in ({"trian": {}}, {"train": {"epoch": 3}}, {"train": {"epochs": 0}}, {"split": {"test_folds": "last"}}):
+        assert not validator.is_valid(document | wrong), wrong
+
+
+def test_every_key_is_described():
+    parts = schema()["$defs"]
+    assert len(parts) > 10
+    for name, part in parts.items():
+        assert part["description"], name
+        missing = [key for key, value in part["properties"].items() if not value.get("description")]
+        assert not missing, name
 
 
 def test_every_network_has_its_recipe():
@@ -198,4 +287,4 @@ def test_few_clips_are_heard_more_often():
 def test_augmentation_outside_its_range_is_refused(values):
     name = next(iter(values))
     with pytest.raises(ParamsError, match=rf"train\.augment\.{name} must"):
-        AugmentParams(**values)
+        build(TrainParams, {"augment": values}, "train")

@@ -60,7 +60,7 @@ def test_an_unknown_key_is_refused_by_name(small_project, key):
 def test_a_key_forced_into_the_parameters_is_refused_by_the_stage(small_project):
     project = small_project.copy("forced")
     said = project.dvc("exp", "run", "-S", "+train.epoch=1", fails=True)
-    assert "train: unknown key 'epoch'; known keys are augment, batch_size" in said
+    assert "train: unknown key 'epoch' (did you mean 'epochs'?); known keys are model, epochs" in said
     assert "Traceback" not in said
 
 

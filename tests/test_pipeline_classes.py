@@ -51,7 +51,7 @@ def test_any_number_of_classes_goes_through(tmp_path, monkeypatch, one_thread, c
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "sounds"
     write_sounds(root, counts)
-    seed, dataset = 1, DatasetParams("folder", str(root))
+    seed, dataset = 1, DatasetParams(name="folder", path=str(root))
     prepare(dataset, seed)
     audit("folder", Path("data/raw/clips.csv"), root, AuditParams(), workers=1)
     clips = read_clips("data/audited/clips.csv")

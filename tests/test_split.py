@@ -1,7 +1,5 @@
 """Splits keep recordings on one side, and say what they did."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -196,7 +194,7 @@ def test_unknown_classes_are_in_no_part_and_change_no_other(params):
     assert np.array_equal(parts == "unknown", table["label"] == "siren")
     # The other clips are divided as if there were no sirens.
     without = table[table["label"] != "siren"].reset_index(drop=True)
-    alone = replace(params, unknown_classes=())
+    alone = params.changed(unknown_classes=())
     expected = assign(without, alone, seed=3)
     assert np.array_equal(parts[parts != "unknown"], expected)
     inner, inner_alone = inner_folds(table, parts, seed=3), inner_folds(without, expected, seed=3)

@@ -8,7 +8,7 @@ import pytest
 
 import tiny_model
 from earshot.core.front_end import FrontEndParams
-from earshot.core.params import ParamsError
+from earshot.core.params import ParamsError, build
 from earshot.hearing.log_mel import LogMel
 from earshot.model.session import Model
 from earshot.stream.config import TimelineParams
@@ -129,10 +129,10 @@ def test_none_of_the_classes_takes_probability_and_makes_no_event():
 
 
 def test_thresholds_that_contradict_each_other_are_refused():
-    with pytest.raises(ParamsError, match="off_threshold"):
-        TimelineParams(on_threshold=0.3, off_threshold=0.4)
+    with pytest.raises(ParamsError, match=r"off_threshold 0\.4 must be at most on_threshold, 0\.3"):
+        build(TimelineParams, {"on_threshold": 0.3, "off_threshold": 0.4})
     with pytest.raises(ParamsError, match="max_gap_s"):
-        TimelineParams(max_gap_s=-1.0)
+        build(TimelineParams, {"max_gap_s": -1.0})
 
 
 def test_vectors_over_time_stand_for_their_steps_and_the_last_for_the_rest():

@@ -6,7 +6,7 @@ import torch
 
 from earshot.core.front_end import FrontEndParams
 from earshot.core.hashes import hash_code
-from earshot.core.params import ParamsError
+from earshot.core.params import ParamsError, build
 from earshot.training import loop, parallel
 from earshot.training.config import AugmentParams, TrainParams
 from earshot.training.loop import HISTORY_COLUMNS, Clips, TrainingError, fit
@@ -147,8 +147,8 @@ def test_a_device_that_is_not_there_is_refused():
 
 def test_label_smoothing_reaches_both_networks():
     for params in (COMPACT, TUTORIAL):
-        plain = train(TrainParams(params.model, epochs=1, label_smoothing=0.0, device="cpu"))
-        smoothed = train(TrainParams(params.model, epochs=1, label_smoothing=0.5, device="cpu"))
+        plain = train(TrainParams(model=params.model, epochs=1, label_smoothing=0.0, device="cpu"))
+        smoothed = train(TrainParams(model=params.model, epochs=1, label_smoothing=0.5, device="cpu"))
         assert plain.history != smoothed.history, params.model
 
 
@@ -205,7 +205,7 @@ def test_parameters_that_make_no_sense_are_refused():
         {"label_smoothing": -0.1},
     ):
         with pytest.raises(ParamsError, match=f"train.{next(iter(wrong))} must be"):
-            TrainParams(**wrong)
+            build(TrainParams, wrong, "train")
 
 
 @pytest.mark.parametrize(("epochs", "mixup_off_last", "first"), [(60, 0.1, 55), (10, 0.3, 8), (1, 0.1, 1), (5, 0.0, 5)])

@@ -1,8 +1,9 @@
 """Tables of reference: commands, HTTP, parameters, stages and metrics, read from what the program itself uses."""
 
 import argparse
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import yaml
@@ -10,8 +11,6 @@ import yaml
 from figures import Figures
 from results import NONE, table
 
-_PARAM = re.compile(r"^(?P<indent> *)(?P<key>[a-z0-9_]+):(?: +(?P<value>[^#\n]*?))? *(?:#\s*(?P<comment>.*))?$")
-_CONTINUED = re.compile(r"^ *#\s?(?P<comment>.*)$")
 _DEFAULT = re.compile(r" \(default: [^)]*\)$")  # it has a column of its own
 _CODE = ("src/", "stages/")
 
@@ -126,31 +125,26 @@ def series(figures: Figures) -> str:
 
 
 def parameters(figures: Figures) -> str:
-    """Every key of params.yaml with its default and its comment, by section."""
-    text = (figures.root / "params.yaml").read_text(encoding="utf-8")
-    sections: list[tuple[str, list[list[str]]]] = []
-    path: list[str] = []
-    for line in text.splitlines():
-        match = _PARAM.match(line)
-        if match is None:
-            continued = _CONTINUED.match(line)
-            if continued and sections and line.startswith(" ") and sections[-1][1]:
-                sections[-1][1][-1][2] += " " + continued["comment"]
-            continue
-        depth, key = len(match["indent"]) // 2, match["key"]
-        path[depth:] = [key]
-        if depth == 0:
-            sections.append((key, []))
-        value, comment = (match["value"] or "").strip(), (match["comment"] or "").strip()
-        if value:
-            sections[-1][1].append([f"`{'.'.join(path)}`", f"`{value}`", comment])
-        elif comment:
-            sections[-1][1].append([f"`{'.'.join(path)}`", NONE, comment])
-    header = ["key", "default", "meaning"]
-    return "\n\n".join(
-        f"## {name}\n\n" + table(header, [[key, value, words or NONE] for key, value, words in rows])
-        for name, rows in sections
-    )
+    """Every key of params.yaml with its default, what it may be and what it means, by section."""
+    from earshot.commands.params_file import schema
+
+    document = schema()
+    parts = []
+    for name, part in document["properties"].items():
+        rows = list(_parameters(name, part, document["$defs"]))
+        parts.append(f"## {name}\n\n" + table(["key", "default", "may be", "meaning"], rows))
+    return "\n\n".join(parts)
+
+
+def _parameters(name: str, part: dict[str, Any], models: dict[str, Any]) -> Iterator[list[str]]:
+    from earshot.core.params_words import words
+
+    if "$ref" in part:
+        for key, inner in models[part["$ref"].rsplit("/", 1)[-1]]["properties"].items():
+            yield from _parameters(f"{name}.{key}", inner, models)
+    else:
+        default = json.dumps(part["default"]).strip('"')
+        yield [f"`{name}`", f"`{default}`", words(part), part["description"]]
 
 
 def stages(figures: Figures) -> str:

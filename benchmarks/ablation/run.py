@@ -14,7 +14,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,12 +42,12 @@ RECIPE = "the recipe"
 
 def without(**changes: Any) -> Callable[[TrainParams], TrainParams]:
     """The recipe with other values in its augmentation."""
-    return lambda params: replace(params, augment=replace(params.augment, **changes))
+    return lambda params: params.changed(augment=params.augment.changed(**changes))
 
 
 def with_recipe(**changes: Any) -> Callable[[TrainParams], TrainParams]:
     """The recipe with other values of its own."""
-    return lambda params: replace(params, **changes)
+    return lambda params: params.changed(**changes)
 
 
 SETTINGS: dict[str, Callable[[TrainParams], TrainParams]] = {
@@ -113,7 +112,7 @@ def _answers(cache: Path, name: str, fold: int, inner: int, epochs: int, seed: i
     judged = parts.validations[inner]
     # Set either way: one process does many jobs.
     RelaxedInstanceNorm.relaxation = 1.0 if name == "no relaxed instance norm" else 0.5
-    params = replace(SETTINGS[name](TrainParams()), epochs=epochs)
+    params = SETTINGS[name](TrainParams()).changed(epochs=epochs)
     clips = Clips(judged.train.features, judged.train.labels)
     others = open_extra_clips(parts.classes, trainings.extra_clips(cache))
     if params.hears_extra_clips and others is not None:

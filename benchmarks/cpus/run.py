@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import record
 from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
-from earshot.core import params
+from earshot.core import params, stage
 from earshot.deployment import quantize
 from earshot.deployment.config import QuantizationParams
 from earshot.deployment.export import export, for_int8
@@ -76,12 +76,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8, help="in which each variant is timed once (default: 8)")
     arguments = parser.parse_args()
     measured_on = record.machine("numpy", "onnxruntime", "onnx", "torch")
-    seed = params.load_seed()
-    parts = load_parts(params.load("split", SplitParams), seed)
+    seed = params.load_seed(stage.PARAMS)
+    parts = load_parts(params.load("split", SplitParams, stage.PARAMS), seed)
     train, val, test = (parts.part(name) for name in ("train", "val", "test"))
     network = checkpoint.load("models/checkpoint.pt")
     chosen = quantize.choose_calibration(
-        train.labels, params.load("quantization", QuantizationParams).calibration_clips, seed
+        train.labels, params.load("quantization", QuantizationParams, stage.PARAMS).calibration_clips, seed
     )
     with tempfile.TemporaryDirectory() as made:
         work = Path(made)

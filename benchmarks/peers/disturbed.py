@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def _model(parts: Parts, fold: int, seed: int) -> Model:
         classes=parts.classes,
         temperature=temperature(fold),
         unknown_threshold=0.0,
-        front_end=asdict(front_end),
+        front_end=front_end.as_dict(),
         front_end_version=FRONT_END_VERSION,
         probe_db=probe_db(LogMel(front_end)),
         probe_probabilities=probe_probabilities(file, front_end, temperature(fold)),

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import record
 from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
-from earshot.core import params
+from earshot.core import params, stage
 from earshot.core.front_end import FrontEndParams
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
@@ -40,9 +40,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the results")
     arguments = parser.parse_args()
     machine = record.machine("torch")
-    parts = load_parts(params.load("split", SplitParams), params.load_seed())
+    parts = load_parts(params.load("split", SplitParams, stage.PARAMS), params.load_seed(stage.PARAMS))
     train, val = parts.part("train"), parts.part("val")
-    front_end = params.load("audio", FrontEndParams)
+    front_end = params.load("audio", FrontEndParams, stage.PARAMS)
     results = {}
     for model in ("compact", "tutorial"):
         settings = TrainParams(model=model, epochs=EPOCHS)

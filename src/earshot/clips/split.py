@@ -1,15 +1,16 @@
 """Which clips train, which validate, which test; and whether a recording sits on both sides."""
 
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from earshot.clips.folds import carve, make_folds
 from earshot.clips.table import SOURCE, DatasetError
 from earshot.core.labels import BACKGROUND
+from earshot.core.params import Params
 
 PARTS = ("train", "val", "test", "unknown", "background")
 DEFAULT_VAL_FRACTION = 0.15  # of the clips not in test, for `random`
@@ -17,41 +18,41 @@ MIN_FOLDS_FOR_VAL = 5  # with fewer, a fold is too much to give away and too lit
 INNER_FOLDS = 4
 
 
-@dataclass(frozen=True)
-class SplitParams:
-    """The ``split`` section of params.yaml.
+Folds = Annotated[tuple[int, ...], Field(strict=False, min_length=1)]  # not strict: YAML has lists and no tuples
 
-    Attributes:
-        strategy: `folds` keeps every recording on one side. `random` deals out clips, as many tutorials do; it leaks
-            recordings into the test and exists to show by how much that flatters.
-        test_folds: folds to test on; `auto` is the last one. Only for `folds`. Of several sources each has folds of its
-            own: fold k of the source with the most, n, stands for fold ceil(k m / n) of one with m.
-        val_folds: folds to validate on. `out_of_fold` gives none away: four networks are trained beside the one that is
-            kept, each without a quarter of the training recordings, and validation is what they say of those. `auto`
-            is the fold before the test folds, or `out_of_fold` where there are fewer than five folds. Only for
-            `folds`.
-        val_fraction: carve validation out of the folds that are not tested instead, by recording and stratified by
-            class; 0 to 1, of the clips not in test. Overrides `val_folds`.
-        test_fraction: share of clips to test on, 0 to 1. Only for `random`.
-        unknown_classes: classes that are left out of training, validation and test, and of every threshold. Their
-            clips show what the model does with sounds of no class that it knows (``metrics/open_set.json``).
-    """
 
-    strategy: Literal["folds", "random"] = "folds"
-    test_folds: Literal["auto"] | tuple[int, ...] = "auto"
-    val_folds: Literal["auto", "out_of_fold"] | tuple[int, ...] = "auto"
-    val_fraction: float | None = None
-    test_fraction: float = 0.2
-    unknown_classes: tuple[str, ...] = ()
+class SplitParams(Params):
+    """Which clips train, validate and test: the ``split`` section of params.yaml."""
 
-    def __post_init__(self) -> None:
-        for name in ("val_fraction", "test_fraction"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
-                raise ValueError(f"split.{name} must lie between 0 and 1, not {value}")
-        for name in ("test_folds", "val_folds"):
-            if getattr(self, name) == ():
-                raise ValueError(f"split.{name} must name at least one fold, or be auto")
+    strategy: Literal["folds", "random"] = Field(
+        "folds",
+        description="folds keeps every recording on one side. random deals out clips, as many tutorials do; it leaks "
+        "recordings into the test and exists to show by how much that flatters",
+    )
+    test_folds: Literal["auto"] | Folds = Field(
+        "auto",
+        description="folds to test on; auto is the last one. Only for folds. Of several sources each has folds of its "
+        "own: fold k of the source with the most, n, stands for fold ceil(k m / n) of one with m",
+    )
+    val_folds: Literal["auto", "out_of_fold"] | Folds = Field(
+        "auto",
+        description="folds to validate on. out_of_fold gives none away: four networks are trained beside the one that "
+        "is kept, each without a quarter of the training recordings, and validation is what they say of those. auto is "
+        "the fold before the test folds, or out_of_fold where there are fewer than five folds. Only for folds",
+    )
+    val_fraction: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="carve validation out of the folds that are not tested instead, by recording and stratified by "
+        "class: a share of the clips not in test. Overrides val_folds",
+    )
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="share of clips to test on. Only for random")
+    unknown_classes: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (),
+        description="classes that are left out of training, validation and test, and of every threshold. Their clips "
+        "show what the model does with sounds of no class that it knows (metrics/open_set.json)",
+    )
 
 
 def assign(clips: pd.DataFrame, params: SplitParams, seed: int) -> np.ndarray:

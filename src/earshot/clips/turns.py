@@ -1,31 +1,32 @@
 """Cross-validation: which folds are tested in turn, and how the clips are divided while one of them is."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import Field, field_validator
 
 from earshot.clips.split import SplitParams, assign
 from earshot.clips.table import DatasetError
+from earshot.core.params import Params
 
 
-@dataclass(frozen=True)
-class CrossvalParams:
-    """The ``crossval`` section of params.yaml.
+class CrossvalParams(Params):
+    """Which folds are tested in turn: the ``crossval`` section of params.yaml."""
 
-    Attributes:
-        folds: tested in turn, at least two. Always a list: DVC makes a stage of each while it reads crossval/dvc.yaml,
-            when no data need exist yet that could say which folds there are.
-    """
+    folds: Annotated[tuple[int, ...], Field(strict=False, min_length=2)] = Field(
+        tuple(range(1, 11)),
+        description="tested in turn, at least two. Always a list: DVC makes a stage of each while it reads "
+        "crossval/dvc.yaml, when no data need exist yet that could say which folds there are",
+    )
 
-    folds: tuple[int, ...] = tuple(range(1, 11))
-
-    def __post_init__(self) -> None:
-        if len(self.folds) < 2:
-            raise ValueError(f"crossval.folds must name at least two folds, not {list(self.folds)}")
-        if len(set(self.folds)) < len(self.folds):
-            raise ValueError(f"crossval.folds names a fold twice: {list(self.folds)}")
+    @field_validator("folds")
+    @classmethod
+    def _once(cls, folds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(folds)) < len(folds):
+            raise ValueError(f"a fold is named twice: {list(folds)}")
+        return folds
 
 
 def check_folds(wanted: Iterable[int], of_clips: Iterable[int]) -> None:
@@ -52,7 +53,7 @@ def turn(fold: int, split: SplitParams) -> SplitParams:
     Of `split` only `val_fraction` and `unknown_classes` are taken over: no list of folds fits every turn, and a random
     split has no turns. Clips of unknown classes are tested in none.
     """
-    return replace(split, strategy="folds", test_folds=(fold,), val_folds="auto")
+    return split.changed(strategy="folds", test_folds=(fold,), val_folds="auto")
 
 
 def of_turn(fold: int, clips: pd.DataFrame, seed: int) -> np.ndarray:

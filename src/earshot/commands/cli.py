@@ -5,10 +5,12 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 
-from earshot.commands import classify, model, results, review, timeline
 from earshot.core.errors import EarshotError
+
+COMMANDS = ("classify", "timeline", "model", "results", "review")  # each a module of this package
 
 _DETAILS = """\
 Recognise sounds with a model that says how far it can be trusted.
@@ -29,8 +31,8 @@ line on stderr says what), 2 the command line was wrong."""
 _INTERRUPTED, _BROKEN_PIPE = 130, 141  # what shells report for processes ended by Ctrl-C and by a closed pipe
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line of these `commands`."""
     root = argparse.ArgumentParser(
         prog="earshot",
         description=_DETAILS,
@@ -38,9 +40,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     root.add_argument("--version", action="version", version=f"earshot {version('earshot')}")
-    commands = root.add_subparsers(metavar="COMMAND", required=True)
-    for command in (classify, timeline, model, results, review):
-        command.add_parser(commands)
+    subparsers = root.add_subparsers(metavar="COMMAND", required=True)
+    for command in commands:
+        import_module(f"earshot.commands.{command}").add_parser(subparsers)
     return root
 
 
@@ -49,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show costs no answer
             stream.reconfigure(errors="replace")
-    parsed = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # What other commands import is a good part of the time that a short one takes.
+    asked = [name for name in COMMANDS if name in arguments[:1]] or COMMANDS
+    parsed = parser(asked).parse_args(arguments)
     try:
         status = parsed.run(parsed)
         sys.stdout.flush()

@@ -9,7 +9,6 @@ from typing import Any
 from earshot.commands.common import DEFAULT_MODEL, Subparsers, add_command, in_folds, table
 from earshot.commands.verify import Check, verify
 from earshot.core.files import sha256
-from earshot.core.front_end import FrontEndParams
 from earshot.core.hashes import hash_json
 from earshot.model.card import Card, ModelError
 from earshot.model.session import Model, read_card
@@ -60,7 +59,7 @@ def document(path: Path, card: Card) -> dict[str, Any]:
 
 def description(path: Path, card: Card) -> str:
     """The card in words."""
-    front_end, split, dataset = FrontEndParams(**card.front_end), card.split, card.dataset
+    front_end, split, dataset = card.front_end_params(), card.split, card.dataset
     lines = [
         ("file", f"{path} ({path.stat().st_size / 1e3:.0f} kB)"),
         ("sha256", sha256(path)),

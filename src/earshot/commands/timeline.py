@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import dataclasses
 import json
 import os
 import signal
@@ -10,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +18,6 @@ from tqdm import tqdm
 from earshot.commands.common import Subparsers, add_command, add_model, table
 from earshot.commands.sources import STDIN, opened, without_decoders_lines
 from earshot.core import params
-from earshot.core.errors import EarshotError
 from earshot.core.files import printable
 from earshot.hearing.decode import AudioError, Note, stream_mono
 from earshot.model.session import Model
@@ -84,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@dataclasses.dataclass
+@dataclass
 class Heard:
     """How a recording was heard: whether at all, the notes on it, and what ended it early."""
 
@@ -182,7 +181,7 @@ def clock(time_s: float) -> str:
 
 
 def _settings(arguments: argparse.Namespace) -> TimelineParams:
-    settings = params.load("timeline", TimelineParams) if Path(PARAMS).is_file() else TimelineParams()
+    settings = params.load("timeline", TimelineParams, PARAMS) if Path(PARAMS).is_file() else TimelineParams()
     asked = {"min_duration_s": arguments.min_duration, "max_gap_s": arguments.max_gap}
     if arguments.threshold is not None:
         # Where the threshold is lowered below the one that ends events, that one follows.
@@ -190,7 +189,4 @@ def _settings(arguments: argparse.Namespace) -> TimelineParams:
             "on_threshold": arguments.threshold,
             "off_threshold": min(settings.off_threshold, arguments.threshold),
         }
-    try:
-        return dataclasses.replace(settings, **{key: value for key, value in asked.items() if value is not None})
-    except ValueError as error:
-        raise EarshotError(str(error).replace("timeline.", "")) from error
+    return settings.changed(**{key: value for key, value in asked.items() if value is not None})

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from earshot.core.files import sha256
+from earshot.core.params import read
 from earshot.model.card import Card, without_paths
 
 
@@ -51,15 +50,12 @@ def _file(path: Path, digest: str) -> Literal["same", "changed", "absent"]:
 
 def _params(card: Card, root: Path) -> Iterator[Check]:
     path = root / "params.yaml"
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except yaml.YAMLError:
-        document = {}
+    document = read(path) if path.is_file() else None
     for section, made_with in sorted(card.params.items()):
         if document is None:
             yield Check("params", section, "absent")
             continue
-        now = document.get(section) if isinstance(document, dict) else None
+        now = document.get(section)
         if section == "dataset" and isinstance(now, dict):  # where the data lie says nothing of what they are
             now = without_paths(now)
         detail = "; ".join(differences(made_with, now, section))

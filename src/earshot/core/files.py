@@ -101,10 +101,11 @@ def name_on_disk(root: str | Path, path: str) -> str | None:
 
 
 @contextlib.contextmanager
-def exclusive(name: str, state_dir: str | Path = STATE_DIR) -> Iterator[None]:
+def exclusive(name: str, state_dir: str | Path = STATE_DIR) -> Iterator[int]:
     """Hold the lock `name` of this project, waiting for whoever has it (an orphan of a killed run, usually).
 
-    The lock is the kernel's (``flock``): it goes with the process that holds it, also after ``kill -9``.
+    The lock is the kernel's (``flock``): it goes with the process that holds it, also after ``kill -9``. Yields its
+    file descriptor, for a child process that is to hold the lock as well.
     """
     path = Path(state_dir) / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +120,7 @@ def exclusive(name: str, state_dir: str | Path = STATE_DIR) -> Iterator[None]:
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
-        yield
+        yield stream.fileno()
 
 
 def _flush_to_disk(path: Path) -> None:

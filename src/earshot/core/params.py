@@ -1,20 +1,20 @@
-"""Read params.yaml into frozen dataclasses, and refuse what it should not hold.
+"""Read params.yaml into frozen models, and refuse what it should not hold.
 
-Each package owns the dataclass of its own section (``earshot.core.front_end.FrontEndParams`` for ``audio``, and so on);
-this module knows only how to fill one. An unknown key or a value of the wrong type is an error that names the key,
-the value and what was expected: a misspelt parameter that is silently ignored costs a training run.
+Each package owns the model of its own section (`earshot.core.front_end.FrontEndParams` for ``audio``, and so on); this
+module knows only how to fill one. An unknown key or a value out of range is an error that names the file, the key, the
+value and what was expected: a misspelt parameter that is silently ignored costs a training run.
 """
 
-import dataclasses
 import re
-import types
-import typing
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from earshot.core.errors import EarshotError
+from earshot.core.params_words import problems, shown, unknown
 
 SECTIONS = (
     "seed",
@@ -33,7 +33,27 @@ SECTIONS = (
     "timeline",
 )
 
-T = TypeVar("T")
+
+class ParamsError(EarshotError, ValueError):
+    """A parameter is not what it should be; the message names the file, the key, the value and what was expected."""
+
+
+class Params(BaseModel):
+    """A section of params.yaml: frozen, no key but its own, and no value converted but an integer to a float."""
+
+    # Built when first used, since a command needs few of the models that it imports.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+    def changed(self, **values: Any) -> Self:
+        """The same with other values. Raises ParamsError if they do not fit."""
+        return build(type(self), {**dict(self), **values})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for hashes and for what is stored with a model."""
+        return self.model_dump(mode="json")
+
+
+P = TypeVar("P", bound=Params)
 
 
 class _Loader(yaml.SafeLoader):
@@ -45,123 +65,58 @@ _Loader.add_implicit_resolver(
 )
 
 
-class ParamsError(EarshotError, ValueError):
-    """params.yaml holds something it should not; the message names the key, the value and the remedy."""
+def load(section: str, cls: type[P], path: str | Path) -> P:
+    """Fill `cls` from `section` of the YAML file at `path`. Keys that are absent take their defaults.
 
-
-def load(section: str, cls: type[T], path: str | Path = "params.yaml") -> T:
-    """Fill the frozen dataclass `cls` from `section` of the YAML file at `path`.
-
-    Keys that are absent take the dataclass's default. Raises ParamsError for an unknown section or key, a missing
-    key without a default, a value of the wrong type, and whatever the dataclass's own ``__post_init__`` refuses.
+    Raises ParamsError for a file that cannot be read, an unknown section or key, a missing key without a default, and
+    a value that does not fit.
     """
-    return build(cls, mapping(section, path), where=f"{path}: {section}")
+    return build(cls, mapping(section, path), section, path)
 
 
-def mapping(section: str, path: str | Path = "params.yaml") -> dict[str, Any]:
-    """The raw `section` of the YAML file at `path`, empty if it has none: to quote it without knowing its dataclass."""
-    values = _document(path).get(section, {})
+def mapping(section: str, path: str | Path) -> dict[str, Any]:
+    """The raw `section` of the YAML file at `path`, empty if it has none: to quote it without knowing its model."""
+    values = read(path).get(section, {})
     if not isinstance(values, dict):
-        raise ParamsError(f"{path}: section '{section}' must be a mapping, not {values!r}")
+        raise ParamsError(f"{path}: section '{section}' must be a mapping, not {shown(values)}")
     return values
 
 
-def load_seed(path: str | Path = "params.yaml") -> int:
+def load_seed(path: str | Path) -> int:
     """The one random seed of the project, a non-negative integer."""
-    seed = _document(path).get("seed")
+    seed = read(path).get("seed")
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ParamsError(f"{path}: seed must be a non-negative integer, not {seed!r}")
+        raise ParamsError(f"{path}: seed must be a whole number of at least 0, not {shown(seed)}")
     return seed
 
 
-def build(cls: type[T], values: dict[str, Any], where: str = "") -> T:
-    """Make the dataclass `cls` from a plain mapping, checking names and types. `where` begins every message."""
-    hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise ParamsError(f"{where}: unknown key '{unknown[0]}'; known keys are {', '.join(sorted(fields))}")
-    arguments = {name: _checked(value, hints[name], f"{where}.{name}") for name, value in values.items()}
-    try:
-        return cls(**arguments)
-    except TypeError as error:
-        raise ParamsError(f"{where}: {error}") from error
-    except ParamsError:
-        raise
-    except ValueError as error:
-        raise ParamsError(f"{where}: {error}") from error
-
-
-def as_dict(params: Any) -> dict[str, Any]:
-    """The dataclass as plain JSON-able values, for lineage and hashing."""
-    return dataclasses.asdict(params)
-
-
-def _document(path: str | Path) -> dict[str, Any]:
+def read(path: str | Path) -> dict[str, Any]:
+    """The raw sections of the YAML file at `path`; ParamsError if it cannot be read or has an unknown section."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ParamsError(f"{path} not found: run from the project's root, where params.yaml lies") from error
+        raise ParamsError(f"{path} not found; commands run, and paths begin, in the project's root") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} cannot be read: {error}") from error
     try:
         document = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(document, dict):
         raise ParamsError(f"{path} must be a mapping of sections")
-    unknown = sorted(set(document) - set(SECTIONS))
-    if unknown:
-        raise ParamsError(f"{path}: unknown section '{unknown[0]}'; known sections are {', '.join(SECTIONS)}")
+    for name in document:
+        if name not in SECTIONS:
+            raise ParamsError(f"{path}: {unknown('section', name, SECTIONS)}")
     return document
 
 
-def _checked(value: Any, hint: Any, where: str) -> Any:
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        for option in typing.get_args(hint):
-            try:
-                return _checked(value, option, where)
-            except ParamsError as error:
-                if not str(error).startswith(f"{where} "):  # of the right kind, and wrong inside
-                    raise
-        raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
-    if origin is typing.Literal:
-        if value not in typing.get_args(hint):
-            raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
-        element = typing.get_args(hint)[0]
-        return tuple(_checked(item, element, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
-        element = typing.get_args(hint)[1]
-        return {str(key): _checked(item, element, f"{where}.{key}") for key, item in value.items()}
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, dict):
-            raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
-        return build(hint, value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is types.NoneType or hint is None:
-        if value is None:
-            return None
-        raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ParamsError(f"{where} must be {_expected(hint)}, not {value!r}")
-    return value
+def build(cls: type[P], values: Mapping[str, Any], section: str = "", source: str | Path = "") -> P:
+    """Make `cls` from a plain mapping.
 
-
-def _expected(hint: Any) -> str:
-    """What a value of type `hint` is, in words that end a sentence beginning with "must be"."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_expected(option) for option in arguments)
-    if origin is typing.Literal:
-        return ("one of " if len(arguments) > 1 else "") + ", ".join(map(str, arguments))
-    if origin is tuple:
-        return "a list"
-    if origin is dict or dataclasses.is_dataclass(hint):
-        return "a mapping"
-    return "null" if hint in (None, types.NoneType) else f"of type {hint.__name__}"
+    Raises ParamsError for all that does not fit. Its message begins with `source`, a file, and names ``section.key``.
+    """
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        begin = f"{source}: " if source else ""
+        raise ParamsError("; ".join(begin + problem for problem in problems(error, cls, section))) from error

@@ -1,11 +1,13 @@
-"""What the entry points of the pipeline share: how a stage ends."""
+"""What the entry points of the pipeline share: where parameters lie, and how a stage ends."""
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from earshot.core.errors import EarshotError
 
+PARAMS = Path("params.yaml")  # every stage runs in the project's root
 INTERRUPTED = 130  # what a shell reports for a process ended by Ctrl-C
 
 

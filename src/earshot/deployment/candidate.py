@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def make_candidate(
         classes=checkpoint.classes,
         temperature=fp32.temperature,
         unknown_threshold=line(fp32),
-        front_end=asdict(checkpoint.front_end),
+        front_end=checkpoint.front_end.as_dict(),
         front_end_version=FRONT_END_VERSION,
         probe_db=probe_db(LogMel(checkpoint.front_end)),
         probe_probabilities=probe_probabilities(fp32.model, checkpoint.front_end, fp32.temperature),

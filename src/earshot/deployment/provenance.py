@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from earshot.core.files import sha256
 from earshot.core.hashes import hash_code
+from earshot.core.params import read
 from earshot.model.card import without_paths
 
 STAGES = ("download", "audit", "features", "extra_clips", "train", "quantize")  # all that a model's bytes come from
@@ -43,7 +42,7 @@ def gather(source_json: Path, audited_dir: Path, train_json: Path, params_yaml: 
     # Synthesised by the code and the seed that the card also names.
     trained = json.loads(train_json.read_text(encoding="utf-8"))
     dataset["extra_clips"] = {"classes": trained["extra_clips"], "background": trained["background_clips"]}
-    document = yaml.safe_load(params_yaml.read_text(encoding="utf-8"))
+    document = read(params_yaml)
     params = {section: document[section] for section in SECTIONS if section in document}
     params["dataset"] = without_paths(params["dataset"])
     code = {path: digest[:_CODE_HASH_DIGITS] for path, digest in hash_code(STAGES, dvc_yaml).items()}

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from earshot.clips.paths import Root, locate
 from earshot.clips.table import SOURCE
+from earshot.core.params import Params
 from earshot.core.progress import progress
 from earshot.evaluation import disturbances as disturb
 from earshot.evaluation.bootstrap import paired_accuracy_difference
@@ -35,23 +37,11 @@ SHORT = 0.9  # of the window: a clip at most this long leaves room to be placed
 AMBIENCE_WINDOWS = 200
 
 
-@dataclass(frozen=True)
-class RobustnessParams:
-    """The ``robustness`` section of params.yaml.
+class RobustnessParams(Params):
+    """How much is disturbed and judged: the ``robustness`` section of params.yaml."""
 
-    Attributes:
-        clips: at most so many test clips are disturbed, drawn at random.
-        confidence: what a verdict on ambience needs to count, in [0, 1].
-    """
-
-    clips: int = 400
-    confidence: float = 0.6
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.confidence <= 1:
-            raise ValueError(f"confidence must lie between 0 and 1, not {self.confidence}")
-        if self.clips < 10:
-            raise ValueError(f"clips must be at least 10, not {self.clips}")
+    clips: int = Field(400, ge=10, description="at most so many test clips are disturbed, drawn at random")
+    confidence: float = Field(0.6, ge=0, le=1, description="what a verdict on ambience needs to count")
 
 
 @dataclass(frozen=True)

@@ -5,29 +5,26 @@ clips unknown would begin to cost more than a given share of right answers. So n
 that it is then tested on.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
+from pydantic import Field
 from scipy.special import expit, logit
+
+from earshot.core.params import Params
 
 _DIGITS = 6  # of a threshold on a card
 _TAIL = 0.2  # share of the right answers, the least sure ones, that the line is drawn by
 
 
-@dataclass(frozen=True)
-class UnknownParams:
-    """The ``unknown`` section of params.yaml.
+class UnknownParams(Params):
+    """When an answer is "unknown": the ``unknown`` section of params.yaml."""
 
-    Attributes:
-        max_accuracy_loss: share of new clips of the classes that may be answered "unknown" although their class was
-            named rightly, in [0, 1); sets the threshold on the model's card. 0 calls nothing unknown.
-    """
-
-    max_accuracy_loss: float = 0.005
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_accuracy_loss < 1:
-            raise ValueError(f"max_accuracy_loss must be at least 0 and below 1, not {self.max_accuracy_loss}")
+    max_accuracy_loss: float = Field(
+        0.005,
+        ge=0,
+        lt=1,
+        description='share of new clips of the classes that may be answered "unknown" although their class was named '
+        "rightly; sets the threshold on the model's card. 0 calls nothing unknown",
+    )
 
 
 def threshold(known: np.ndarray, right: np.ndarray, max_accuracy_loss: float) -> float:

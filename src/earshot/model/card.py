@@ -12,6 +12,7 @@ import numpy as np
 
 from earshot.core.errors import EarshotError
 from earshot.core.front_end import FrontEndParams
+from earshot.core.params import ParamsError, build
 from earshot.hearing.log_mel import FRONT_END_VERSION, LogMel
 
 METADATA_KEY = "earshot"
@@ -85,6 +86,13 @@ class Card:
             raise ModelError(f"the model's card is damaged: {error!r}") from error
         return Card(**{**values, "classes": tuple(values["classes"])})
 
+    def front_end_params(self) -> FrontEndParams:
+        """`front_end` as the front end takes it. Raises ModelError if it has other settings than this front end."""
+        try:
+            return build(FrontEndParams, self.front_end, "front_end")
+        except ParamsError as error:
+            raise ModelError(f"the model's card does not fit this Earshot: {error}") from error
+
     def check_front_end(self) -> LogMel:
         """The front end for this model, once it has answered the probe sound as the model remembers.
 
@@ -97,7 +105,7 @@ class Card:
                 f"the model was made with front end version {self.front_end_version}, this is version "
                 f"{FRONT_END_VERSION}: {remedy}"
             )
-        log_mel = LogMel(FrontEndParams(**self.front_end))
+        log_mel = LogMel(self.front_end_params())
         remembered = np.asarray(self.probe_db, np.float32)
         if remembered.shape != log_mel.probe.shape:
             raise ModelError(

@@ -1,6 +1,5 @@
 """``GET /model``: what the model is, what it was made from, how good it is, and what it cannot hear."""
 
-from dataclasses import asdict
 from typing import Any
 
 from earshot.model.card import Card
@@ -60,7 +59,7 @@ def about(engine: Engine) -> dict[str, Any]:
             ],
             "note": "the model was made from this data; its licence may restrict how the model is used",
         },
-        "timeline": asdict(settings.timeline),
+        "timeline": settings.timeline.as_dict(),
         "limits": {
             "clip_max_mb": settings.params.clip_max_mb,
             "clip_max_s": settings.params.clip_max_s,

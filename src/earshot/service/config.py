@@ -4,8 +4,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from earshot.core.params import ParamsError, load
+from pydantic import Field, model_validator
+
+from earshot.core.params import Params, load
 from earshot.hearing.decode import AudioLimits
 from earshot.stream.config import TimelineParams
 
@@ -13,87 +16,75 @@ MODEL = Path("models/earshot.int8.onnx")
 PARAMS = Path("params.yaml")
 
 
-@dataclass(frozen=True)
-class ServiceParams:
-    """What the service answers, refuses and keeps.
+class ServiceParams(Params):
+    """What the service answers, refuses and keeps. Megabytes are units of 10^6 bytes."""
 
-    Attributes:
-        review_threshold: an answer with less confidence is flagged for a person to check, as unknown and silence are.
-        top: how many classes an answer ranks.
-        workers: processes; null is one a CPU core. Each holds its own model.
-        threads: threads of a worker that decode and classify clips; null is one a CPU core.
-        clip_max_mb: largest upload to `/classify`, and largest file in `/classify_batch`, in units of 10^6 bytes.
-        clip_max_s: longest sound for those.
-        batch_max_files: most files in one call of `/classify_batch`.
-        batch_max_mb: largest upload to it as a whole.
-        recording_max_mb: largest upload to `/timeline`.
-        recording_max_s: longest recording there.
-        max_channels: most channels in a file.
-        min_sample_rate_hz: lowest sampling rate of a file.
-        max_sample_rate_hz: highest sampling rate of a file.
-        memory_mb: of one upload (all its files) kept in memory; the rest goes to unnamed temporary files.
-        max_connections: connections of a worker; further ones get 503.
-        max_uploads: uploads that a worker receives at once; further ones get 503.
-        uploads_memory_mb: of all uploads of a worker in memory; later ones go to disk sooner, then get 503.
-        uploads_disk_mb: of all uploads of a worker in temporary files; what does not fit gets 503.
-        max_clips: clips of a worker being received, waiting or at work; further ones get 503.
-        max_recordings: the same of recordings.
-        recording_jobs: recordings a worker works on at once; others wait.
-        head_timeout_s: a connection on which no whole request head has come for so long is closed.
-        upload_idle_s: an upload of which too little has arrived in so long is given up,
-        upload_min_kb_s: and how much it must be, in units of 10^3 bytes a second.
-        clip_timeout_s: longest time for a clip, from its upload to its answer.
-        recording_timeout_s: the same for a recording.
-        review_max_age_days: flagged clips without a label are deleted after so long, by a timer.
-        review_max_mb: and the oldest of them while they take more than this.
-    """
+    review_threshold: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="an answer with less confidence is flagged for a person to check, as unknown and silence are",
+    )
+    top: int = Field(5, ge=1, description="how many classes an answer ranks")
+    workers: int | None = Field(1, ge=1, description="processes; null is one a CPU core. Each holds its own model")
+    threads: int | None = Field(
+        None, ge=1, description="threads of a worker that decode and classify clips; null is one a CPU core"
+    )
+    clip_max_mb: float = Field(
+        100.0, gt=0, description="largest upload to /classify, and largest file in /classify_batch"
+    )
+    clip_max_s: float = Field(3600.0, gt=0, description="longest sound for those")
+    batch_max_files: int = Field(64, ge=1, description="most files in one call of /classify_batch")
+    batch_max_mb: float = Field(500.0, gt=0, description="largest upload to it as a whole")
+    recording_max_mb: float = Field(8000.0, gt=0, description="largest upload to /timeline")
+    recording_max_s: float = Field(24 * 3600.0, gt=0, description="longest recording there")
+    max_channels: int = Field(16, ge=1, description="most channels in a file")
+    min_sample_rate_hz: int = Field(2_000, ge=1, description="lowest sampling rate of a file")
+    max_sample_rate_hz: int = Field(384_000, ge=1, description="highest sampling rate of a file")
+    memory_mb: float = Field(
+        2.0, gt=0, description="of one upload (all its files) kept in memory; the rest goes to unnamed temporary files"
+    )
+    max_connections: int = Field(1000, ge=1, description="connections of a worker; further ones get 503")
+    max_uploads: int = Field(256, ge=1, description="uploads that a worker receives at once; further ones get 503")
+    uploads_memory_mb: float = Field(
+        128.0, gt=0, description="of all uploads of a worker in memory; later ones go to disk sooner, then get 503"
+    )
+    uploads_disk_mb: float = Field(
+        16000.0, gt=0, description="of all uploads of a worker in temporary files; what does not fit gets 503"
+    )
+    max_clips: int = Field(
+        256, ge=1, description="clips of a worker being received, waiting or at work; further ones get 503"
+    )
+    max_recordings: int = Field(16, ge=1, description="the same of recordings")
+    recording_jobs: int = Field(1, ge=1, description="recordings a worker works on at once; others wait")
+    head_timeout_s: float = Field(
+        10.0, gt=0, description="a connection on which no whole request head has come for so long is closed"
+    )
+    upload_idle_s: float = Field(
+        30.0, gt=0, description="an upload of which too little has arrived in so long is given up"
+    )
+    upload_min_kb_s: float = Field(1.0, gt=0, description="and how much it must be, in units of 10^3 bytes a second")
+    clip_timeout_s: float = Field(60.0, gt=0, description="longest time for a clip, from its upload to its answer")
+    recording_timeout_s: float = Field(3600.0, gt=0, description="the same for a recording")
+    review_max_age_days: float = Field(
+        30.0, gt=0, description="flagged clips without a label are deleted after so long, by a timer"
+    )
+    review_max_mb: float = Field(1000.0, gt=0, description="and the oldest of them while they take more than this")
 
-    review_threshold: float = 0.6
-    top: int = 5
-    workers: int | None = 1
-    threads: int | None = None
-    clip_max_mb: float = 100.0
-    clip_max_s: float = 3600.0
-    batch_max_files: int = 64
-    batch_max_mb: float = 500.0
-    recording_max_mb: float = 8000.0
-    recording_max_s: float = 24 * 3600.0
-    max_channels: int = 16
-    min_sample_rate_hz: int = 2_000
-    max_sample_rate_hz: int = 384_000
-    memory_mb: float = 2.0
-    max_connections: int = 1000
-    max_uploads: int = 256
-    uploads_memory_mb: float = 128.0
-    uploads_disk_mb: float = 16000.0
-    max_clips: int = 256
-    max_recordings: int = 16
-    recording_jobs: int = 1
-    head_timeout_s: float = 10.0
-    upload_idle_s: float = 30.0
-    upload_min_kb_s: float = 1.0
-    clip_timeout_s: float = 60.0
-    recording_timeout_s: float = 3600.0
-    review_max_age_days: float = 30.0
-    review_max_mb: float = 1000.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value is not None and value <= 0 and name != "review_threshold":
-                raise ParamsError(f"service.{name} must be positive, not {value:g}")
-        if not 0 <= self.review_threshold <= 1:
-            raise ParamsError(f"service.review_threshold must lie between 0 and 1, not {self.review_threshold:g}")
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
         if self.min_sample_rate_hz > self.max_sample_rate_hz:
-            raise ParamsError(
-                f"service.min_sample_rate_hz {self.min_sample_rate_hz} is above max_sample_rate_hz "
+            raise ValueError(
+                f"min_sample_rate_hz {self.min_sample_rate_hz} must be at most max_sample_rate_hz, "
                 f"{self.max_sample_rate_hz}"
             )
         for name in ("clip_max_mb", "batch_max_mb", "recording_max_mb"):
             if getattr(self, name) > self.uploads_memory_mb + self.uploads_disk_mb:
-                raise ParamsError(
-                    f"service.{name} {getattr(self, name):g} is more than uploads_memory_mb and uploads_disk_mb hold "
-                    "together: raise uploads_disk_mb, or lower it"
+                raise ValueError(
+                    f"{name} {getattr(self, name):g} is more than uploads_memory_mb and uploads_disk_mb hold together: "
+                    "raise uploads_disk_mb, or lower it"
                 )
+        return self
 
     @property
     def clip_limits(self) -> AudioLimits:

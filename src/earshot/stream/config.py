@@ -1,41 +1,37 @@
 """The ``timeline`` section of params.yaml."""
 
-from dataclasses import dataclass
+from typing import Self
 
-from earshot.core.params import ParamsError
+from pydantic import Field, model_validator
+
+from earshot.core.params import Params
 from earshot.stream.windows import HOP_FRAMES
 
 
-@dataclass(frozen=True)
-class TimelineParams:
-    """How scores over time become events.
+class TimelineParams(Params):
+    """How scores over time become events."""
 
-    Attributes:
-        hop_frames: frames from one window to the next. Recordings cut at multiples of it give the same events.
-        on_threshold: an event needs a frame with at least this probability.
-        off_threshold: and lasts as long as the probability stays at or above this one.
-        max_gap_s: events of one class with at most this between them are one.
-        min_duration_s: shorter events are dropped, after merging.
-        silence_db: frames whose peak is below this (decibels of full scale) hold no event.
-    """
+    hop_frames: int = Field(
+        HOP_FRAMES,
+        ge=1,
+        description="frames from one window to the next. Recordings cut at multiples of it give the same events",
+    )
+    on_threshold: float = Field(0.6, gt=0, le=1, description="an event needs a frame with at least this probability")
+    off_threshold: float = Field(
+        0.4, gt=0, le=1, description="and lasts as long as the probability stays at or above this one"
+    )
+    max_gap_s: float = Field(
+        0.5, ge=0, description="events of one class with at most so many seconds between them are one"
+    )
+    min_duration_s: float = Field(0.2, ge=0, description="shorter events are dropped, after merging")
+    silence_db: float = Field(
+        -60.0, le=0, description="frames whose peak is below this (decibels of full scale) hold no event"
+    )
 
-    hop_frames: int = HOP_FRAMES
-    on_threshold: float = 0.6
-    off_threshold: float = 0.4
-    max_gap_s: float = 0.5
-    min_duration_s: float = 0.2
-    silence_db: float = -60.0
-
-    def __post_init__(self) -> None:
-        if self.hop_frames < 1:
-            raise ParamsError(f"timeline.hop_frames must be at least 1, not {self.hop_frames}")
-        if not 0 < self.off_threshold <= self.on_threshold <= 1:
-            raise ParamsError(
-                "timeline.off_threshold and on_threshold must satisfy 0 < off_threshold <= on_threshold <= 1, not "
-                f"{self.off_threshold:g} and {self.on_threshold:g}"
+    @model_validator(mode="after")
+    def _thresholds(self) -> Self:
+        if self.off_threshold > self.on_threshold:
+            raise ValueError(
+                f"off_threshold {self.off_threshold:g} must be at most on_threshold, {self.on_threshold:g}"
             )
-        for name in ("max_gap_s", "min_duration_s"):
-            if getattr(self, name) < 0:
-                raise ParamsError(f"timeline.{name} must not be negative, but is {getattr(self, name):g}")
-        if self.silence_db > 0:
-            raise ParamsError(f"timeline.silence_db is relative to full scale: at most 0, not {self.silence_db:g}")
+        return self

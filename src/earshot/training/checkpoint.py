@@ -10,7 +10,7 @@ import torch
 from earshot.core.errors import EarshotError
 from earshot.core.files import atomic_file
 from earshot.core.front_end import FrontEndParams
-from earshot.core.params import as_dict
+from earshot.core.params import build
 from earshot.training.networks import network_class
 from earshot.training.networks.base import Network
 
@@ -56,7 +56,7 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
     document = {
         "architecture": checkpoint.architecture,
         "classes": list(checkpoint.classes),
-        "front_end": as_dict(checkpoint.front_end),
+        "front_end": checkpoint.front_end.as_dict(),
         "has_background": checkpoint.has_background,
         "weights": checkpoint.model.state_dict(),
     }
@@ -76,7 +76,7 @@ def load(path: str | Path) -> Checkpoint:
     try:
         document: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         classes = tuple(document["classes"])
-        front_end = FrontEndParams(**document["front_end"])
+        front_end = build(FrontEndParams, document["front_end"], "front_end")
         has_background: bool = document["has_background"]
         model = make_model(document["architecture"], len(classes), front_end, has_background=has_background)
         model.load_state_dict(document["weights"])

@@ -3,7 +3,6 @@
 import platform
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -36,9 +35,9 @@ def state_path(
     key = hash_json(
         {
             "features": [sha256(path) for inputs in features_dirs for path in sorted(Path(inputs).iterdir())],
-            "front_end": asdict(front_end),
+            "front_end": front_end.as_dict(),
             "split": split,
-            "train": asdict(params),
+            "train": params.as_dict(),
             "seed": seed,
             "code": code,
             "torch": torch.__version__,

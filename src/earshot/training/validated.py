@@ -7,7 +7,7 @@ same number of epochs. Temperature, thresholds and the gate's verdict come from 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def fit_parts(
     background = int((others == len(parts.classes)).sum())
     counts = {"classes": len(others) - background, "background": background}
     # As many for each: the out-of-fold models stand for the network that is kept. Extra clips count as clips.
-    params = replace(params, epochs=params.resolved(len(heard.labels)).epochs)
+    params = params.changed(epochs=params.resolved(len(heard.labels)).epochs)
 
     def run(clips: Clips, held: Clips | None, name: str, **how: Any) -> Trained:
         path = parallel.from_first(partial(state_path, name))
