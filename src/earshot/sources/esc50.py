@@ -47,7 +47,7 @@ def index(root: Path, seed: int = 0, ten: bool = False) -> Index:
     rows["path"] = [copy.listed(root, name) for name in rows["filename"]]
     rows["fold"] = numbers(rows, "fold", copy.metadata, whole=True)
     rows = rows.rename(columns={"category": "label", "src_file": "recording"})
-    rows, missing, unlisted = match(rows, FilesOnDisk(root))
+    rows, missing, unlisted = match(rows, FilesOnDisk(root), copy.inside(root))
     if ten:
         chosen = rows["esc10"].str.lower() == "true"
         if not chosen.any():

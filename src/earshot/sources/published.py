@@ -33,6 +33,10 @@ class Copy:
         """The POSIX path, relative to `root`, of the sound that is called `name` below the directory of sounds."""
         return (self.home.relative_to(root) / self.audio / name).as_posix()
 
+    def inside(self, root: Path) -> str:
+        """`home` relative to `root`."""
+        return self.home.relative_to(root).as_posix()
+
     def place(self, published: str) -> str:
         """Where the file lies, relative to `home`, that the published archive has at `published`."""
         if published.startswith("audio/"):

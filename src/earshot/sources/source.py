@@ -125,10 +125,17 @@ class FilesOnDisk:
         return candidates[0] if candidates else None
 
 
-def match(rows: pd.DataFrame, disk: FilesOnDisk) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
-    """Point `rows.path` at the files that are on disk. Returns the rows, the missing paths and the unlisted ones."""
+def match(
+    rows: pd.DataFrame, disk: FilesOnDisk, inside: str = "."
+) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
+    """Point `rows.path` at the files that are on disk. Returns the rows, the missing paths and the unlisted ones.
+
+    Files that are not `inside` that directory are not called unlisted.
+    """
     found = [disk.find(path) for path in rows["path"]]
     missing = tuple(sorted(path for path, there in zip(rows["path"], found, strict=True) if there is None))
     rows = rows.assign(path=[there or path for path, there in zip(rows["path"], found, strict=True)])
-    unlisted = tuple(sorted(set(disk.paths) - set(rows["path"])))
-    return rows, missing, unlisted
+    unlisted = sorted(
+        path for path in set(disk.paths) - set(rows["path"]) if PurePosixPath(path).is_relative_to(inside)
+    )
+    return rows, missing, tuple(unlisted)

@@ -48,7 +48,7 @@ def index(root: Path, seed: int = 0) -> Index:
         copy.listed(root, f"fold{fold:.0f}/{name}")
         for fold, name in zip(rows["fold"], rows["slice_file_name"], strict=True)
     ]
-    rows, missing, unlisted = match(rows, FilesOnDisk(root))
+    rows, missing, unlisted = match(rows, FilesOnDisk(root), copy.inside(root))
     return Index(make_table(rows), missing, unlisted)
 
 
