@@ -10,23 +10,14 @@ from pathlib import Path
 
 from earshot.core.files import printable, sha256, write_csv
 from earshot.core.progress import progress
+from earshot.sources.source import walk_files
 
 INVENTORY = Path("data/inventory")
 
 
 def write_inventory(root: Path | None, target: Path) -> int:
     """List every file below `root` with its SHA-256 in `target`; no rows for None. Returns how many there are."""
-    files = []
-    if root is not None:
-        visited = set()
-        for directory, subdirectories, names in os.walk(root, followlinks=True):
-            real = os.path.realpath(directory)
-            if real in visited:
-                subdirectories.clear()
-                continue
-            visited.add(real)
-            subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
-            files += [Path(directory, name) for name in names if not name.startswith(".")]
+    files = [] if root is None else list(walk_files(root))
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         digests = list(progress(pool.map(sha256, files), total=len(files), desc="inventory", unit="file"))
     rows = [

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -87,11 +87,24 @@ class Source:
     freesound: bool = False
 
 
+def walk_files(root: Path) -> Iterator[Path]:
+    """All files below `root` but hidden ones and those in hidden directories; links lead to each directory once."""
+    visited = set()
+    for directory, subdirectories, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(directory)
+        if real in visited:
+            subdirectories.clear()
+            continue
+        visited.add(real)
+        subdirectories[:] = sorted(name for name in subdirectories if not name.startswith("."))
+        yield from (Path(directory, name) for name in names if not name.startswith("."))
+
+
 @dataclass
 class FilesOnDisk:
-    """The audio files below `root`, as sorted POSIX paths relative to it. Hidden files and directories are left out.
+    """The audio files below `root`, as sorted POSIX paths relative to it.
 
-    Symbolic links are followed, each directory once. A name that is not UTF-8 is listed as
+    A name that is not UTF-8 is listed as
     `earshot.core.files.printable` writes it; the audit then names the file and what to do.
     """
 
@@ -99,18 +112,9 @@ class FilesOnDisk:
     paths: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        visited = set()
-        for directory, subdirectories, names in os.walk(self.root, followlinks=True):
-            real = os.path.realpath(directory)
-            if real in visited:
-                subdirectories.clear()
-                continue
-            visited.add(real)
-            subdirectories[:] = sorted(name for name in subdirectories if not name.startswith("."))
-            relative = Path(directory).relative_to(self.root)
-            for name in names:
-                if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES:
-                    self.paths.append(printable((relative / name).as_posix()))
+        for file in walk_files(self.root):
+            if file.suffix.lower() in AUDIO_SUFFIXES:
+                self.paths.append(printable(file.relative_to(self.root).as_posix()))
         self.paths.sort()
         self._known = set(self.paths)
         self._by_stem: dict[PurePosixPath, list[str]] = defaultdict(list)
