@@ -15,6 +15,7 @@ from typing import Any
 
 from earshot.clips.config import DatasetParams
 from earshot.clips.paths import user_path
+from earshot.commands import project
 from earshot.commands.overlay import checked, laid_over, put_back
 from earshot.core import stage
 from earshot.core.files import exclusive
@@ -29,7 +30,8 @@ def main() -> None:
 
     Raises:
         ParamsError: an unknown key or a value that does not fit, named with its file.
-        DatasetError: no such source of recordings, or no recordings where ``dataset.path`` says.
+        DatasetError: no such source of recordings, no recordings where ``dataset.path`` says, or names of files that
+            DVC cannot record.
     """
     arguments, for_dvc = _parser().parse_known_args()
     with exclusive("repro") as lock:
@@ -42,10 +44,16 @@ def main() -> None:
         asked = document
         for source, above in overlays:
             asked = checked(asked, above, source)
-        dataset = build(DatasetParams, asked.get("dataset", {}))
+        asked |= {"dataset": project.with_whole_paths(asked.get("dataset", {}))}
+        dataset = build(DatasetParams, asked["dataset"])
         for one in dataset.by_key.values():
             find_source(one.name)
-            user_path(one)
+            copy = user_path(one)
+            if copy is not None:
+                project.check_names(copy)
+        project.forget_sources(len(dataset.sources))
+        if project.allow_without_git():
+            print("no Git repository here: DVC runs without, and `dvc metrics diff` cannot compare", file=sys.stderr)
         over = laid_over(PARAMS, asked) if asked != document else nullcontext()
         status = _run([sys.executable, "-m", "dvc", "repro", *for_dvc], lock, over)
     if status:
