@@ -51,7 +51,7 @@ docs-serve: $(VENV)/.installed  ## the site at http://localhost:8000, rebuilt at
 	NO_MKDOCS_2_WARNING=1 mkdocs serve
 
 serve: $(VENV)/.installed  ## the service on port 3000, with the released model
-	bentoml serve .
+	earshot serve
 
 bento: $(VENV)/.installed  ## package the service with the released model
 	python -m earshot.service.build

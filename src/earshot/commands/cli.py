@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from earshot.core.errors import EarshotError
 
-COMMANDS = ("classify", "timeline", "model", "results", "review")  # each a module of this package
+COMMANDS = ("classify", "timeline", "model", "results", "review", "serve")  # each a module of this package
 
 _DETAILS = """\
 Recognise sounds with a model that says how far it can be trusted.
@@ -24,6 +24,7 @@ examples:
   earshot timeline night.flac              what was heard when?
   earshot model                            what was the model made from?
   earshot results                          how good is it?
+  earshot serve                            the same over HTTP, with a page
 
 `earshot COMMAND --help` tells more of each. Exit status: 0 all went well, 1 something did not (one
 line on stderr says what), 2 the command line was wrong."""
