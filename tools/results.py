@@ -355,6 +355,58 @@ def onset(figures: Figures) -> str:
     return table(header, rows) + f"\n\nMeasured: {figures.measured(path)}."
 
 
+def cpus(figures: Figures) -> str:
+    """INT8 files by how their weights were quantised, on kernels with and without VNNI."""
+    path = "benchmarks/cpus/result.json"
+    found = figures.json(path)
+    older = ("AVX2", "AVX-512 without VNNI")
+    rows = []
+    for name, row in found["variants"].items():
+        there = row["kernels"]["AVX2"]
+        rows.append(
+            [
+                f"**{name}**" if name == found["chosen"] else name,
+                f"{row['accuracy']:.3f}",
+                formatted(row["agreement_with_fp32"], ".1%"),
+                f"{row['logit_error_rms']:.3f}",
+                f"{there['accuracy']:.3f}",
+                formatted(min(row["kernels"][kernel]["same_answer"] for kernel in older), ".1%"),
+                *(f"{row['fastest_ms'][kernel]:.2f}" for kernel in ("this processor", *older)),
+            ]
+        )
+    header = [
+        "weights",
+        "accuracy",
+        "same answers as fp32",
+        "logit error (rms)",
+        "accuracy, AVX2",
+        "same answers with and without VNNI",
+        "ms, VNNI",
+        "ms, AVX2",
+        "ms, AVX-512 without VNNI",
+    ]
+    heard = f"{found['validation_clips']} validation clips"
+    return table(header, rows) + f"\n\n{heard}. Measured: {figures.measured(path)}."
+
+
+def cpus_emulated(figures: Figures) -> str:
+    """The chosen INT8 file on emulated processors."""
+    path = "benchmarks/cpus/result.json"
+    found = figures.json(path)
+    rows = [
+        [
+            cpu,
+            part,
+            str(found[f"{part}_clips"]),
+            formatted(row["same_answer"], ".1%"),
+            f"{row['largest_probability_difference']:.1e}",
+        ]
+        for cpu, parts in found["variants"][found["chosen"]]["emulated"].items()
+        for part, row in parts.items()
+    ]
+    return table(["emulated", "clips", "count", "same answers", "largest difference of a probability"], rows)
+
+
 def training(figures: Figures) -> str:
     """Seconds an epoch."""
     path = "benchmarks/train/result.json"
@@ -607,6 +659,8 @@ TABLES: dict[str, Callable[[Figures], str]] = {
     "service ratios": service_ratios,
     "front end": front_end,
     "onset": onset,
+    "cpus": cpus,
+    "cpus emulated": cpus_emulated,
     "training": training,
     "small": small,
     "seeds": seeds,

@@ -11,6 +11,7 @@ Needs an x86 processor with AVX-512 and VNNI, and the onnxruntime of constraints
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -37,7 +38,14 @@ from earshot.evaluation.calibration import fit_temperature
 from earshot.model.scores import softmax
 from earshot.training import checkpoint
 
-RESTS_ON = (*record.TRAINING, "benchmarks/cpus", "tests/emulated_run.py")
+RESTS_ON = (
+    *record.HEARING,
+    "src/earshot/model",
+    "src/earshot/training",
+    "src/earshot/deployment",
+    "benchmarks/cpus",
+    "tests/emulated_run.py",
+)
 RUNNER = record.ROOT / "tests/emulated_run.py"
 EMULATED = ("Haswell", "Nehalem")
 U8, S8 = quantize.QuantType.QUInt8, quantize.QuantType.QInt8
@@ -53,19 +61,23 @@ VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 CHOSEN = "steps by what 16 bits hold"
 TIMER = """
-import os, sys, time
+import json, os, sys, time
 import numpy as np, onnxruntime
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = options.inter_op_num_threads = 1
-if sys.argv[3]:
-    options.add_session_config_entry(*sys.argv[3].split("="))
-session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-given, taken = {"log_mel": np.load(sys.argv[2])["log_mel"][:1]}, []
-for _ in range(120):
-    start = time.perf_counter()
-    session.run(["logits"], given)
-    taken.append((time.perf_counter() - start) * 1e3)
-print(min(taken))
+given, sessions, taken = {"log_mel": np.load(sys.argv[1])["log_mel"][:1]}, [], []
+for path, entry in zip(sys.argv[3::2], sys.argv[4::2]):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    if entry:
+        options.add_session_config_entry(*entry.split("="))
+    sessions.append(onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
+    taken.append(float("inf"))
+for _ in range(int(sys.argv[2])):
+    for number, session in enumerate(sessions):
+        for _ in range(5):
+            start = time.perf_counter()
+            session.run(["logits"], given)
+            taken[number] = min(taken[number], (time.perf_counter() - start) * 1e3)
+print(json.dumps(taken))
 """
 
 
@@ -73,7 +85,8 @@ def main() -> None:
     """Quantise in each way, ask every processor, time, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the result there")
-    parser.add_argument("--rounds", type=int, default=8, help="in which each variant is timed once (default: 8)")
+    parser.add_argument("--rounds", type=int, default=60, help="of timing, five runs of each variant (default: 60)")
+    parser.add_argument("--work", type=Path, help="keep the ONNX files there, and take those that are there already")
     arguments = parser.parse_args()
     measured_on = record.machine("numpy", "onnxruntime", "onnx", "torch")
     seed = params.load_seed(stage.PARAMS)
@@ -84,7 +97,8 @@ def main() -> None:
         train.labels, params.load("quantization", QuantizationParams, stage.PARAMS).calibration_clips, seed
     )
     with tempfile.TemporaryDirectory() as made:
-        work = Path(made)
+        work = arguments.work or Path(made)
+        work.mkdir(exist_ok=True)
         kernels = {
             "this processor": "",
             **{name: str(altered(work, name)) for name in ("AVX-512 without VNNI", "AVX2")},
@@ -93,6 +107,8 @@ def main() -> None:
         files = {"fp32": (work / "fp32.onnx", "")}
         for number, (name, (options, session)) in enumerate(VARIANTS.items()):
             files[name] = (work / f"{number}.onnx", session)
+            if files[name][0].exists():
+                continue
             with quantised_with(options, by_pairs=name == CHOSEN):
                 onnx.save(quantize.quantize(export(for_int8(network)), train.features[chosen]), files[name][0])
         clips = {"validation": val, "test": test}
@@ -124,23 +140,19 @@ def main() -> None:
                 "fastest_ms": {},
             }
             print(name, result["variants"][name], flush=True)
-        for part, of_part in clips.items():
-            for name in ("weights of 8 bits", CHOSEN) if part == "validation" else (CHOSEN,):
-                here = answers(files[name], inputs[part])
-                temperature = fit_temperature(answers(files[name], inputs["validation"]), val.labels, recordings)
-                found = result["variants"][name].setdefault("emulated", {})
-                for cpu in EMULATED:
-                    there = answers(files[name], inputs[part], cpu=cpu)
-                    found.setdefault(cpu, {})[part] = compared(there, here, temperature, of_part.labels)
-                    print(part, name, cpu, found[cpu][part], flush=True)
-        times: dict[tuple[str, str], list[float]] = {}
-        for _ in range(arguments.rounds):
-            for kernel, library in kernels.items():
-                for name, (path, session) in files.items():
-                    command = [sys.executable, "-c", TIMER, str(path), str(inputs["validation"]), session]
-                    times.setdefault((name, kernel), []).append(float(run(command, library)))
-        for (name, kernel), taken in times.items():
-            result["variants"][name]["fastest_ms"][kernel] = min(taken)
+        here = {part: answers(files[CHOSEN], inputs[part]) for part in clips}
+        temperature = fit_temperature(here["validation"], val.labels, recordings)
+        emulated = result["variants"][CHOSEN]["emulated"] = {cpu: {} for cpu in EMULATED}
+        for cpu in EMULATED:
+            for part, of_part in clips.items():
+                there = answers(files[CHOSEN], inputs[part], cpu=cpu)
+                emulated[cpu][part] = compared(there, here[part], temperature, of_part.labels)
+                print(cpu, part, emulated[cpu][part], flush=True)
+        for kernel, library in kernels.items():
+            timed = [word for path, session in files.values() for word in (str(path), session)]
+            command = [sys.executable, "-c", TIMER, str(inputs["validation"]), str(arguments.rounds), *timed]
+            for name, fastest in zip(files, json.loads(run(command, library)), strict=True):
+                result["variants"][name]["fastest_ms"][kernel] = fastest
     rounded_result = rounded(result)
     if arguments.json:
         record.write(arguments.json, rounded_result, RESTS_ON, measured_on)
@@ -171,6 +183,7 @@ def altered(work: Path, without: str) -> Path:
 
     package = Path(onnxruntime.__file__).parent
     folder = work / without.replace(" ", "_")
+    shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(package, folder / "onnxruntime", ignore=shutil.ignore_patterns("__pycache__"))
     (library,) = (folder / "onnxruntime/capi").glob("onnxruntime_pybind11_state*.so")
     code = bytearray(library.read_bytes())

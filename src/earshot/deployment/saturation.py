@@ -39,7 +39,9 @@ def saturating_pairs(model: onnx.ModelProto) -> int:
     found = 0
     for node in model.graph.node:
         weights = constants.get(dequantised.get(node.input[1], "")) if node.op_type == "Conv" else None
-        if weights is not None and not each_channel_by_itself(node, weights.dims[1]):
+        if weights is None or weights.data_type != onnx.TensorProto.INT8:  # products of unsigned weights have 32 bits
+            continue
+        if not each_channel_by_itself(node, weights.dims[1]):
             found += int((_sums(onnx.numpy_helper.to_array(weights).astype(np.int64)) > SAFE_SUM).any(axis=0).sum())
     return found
 
