@@ -46,15 +46,10 @@ def main() -> None:
             return
         quantization = params.load("quantization", QuantizationParams, stage.PARAMS)
         pair = convert(fitted.trained.checkpoint, fitted.out_of_fold, parts, quantization, seed)
-        predictions = FoldPredictions(
-            classes=parts.classes,
-            paths=test.clips["path"].to_numpy(dtype=str),
-            labels=test.labels,
-            int8_logits=run_logits(pair.int8.model, test.features),
-            fp32_logits=run_logits(pair.fp32.model, test.features),
-            int8_temperature=pair.int8.temperature,
-            fp32_temperature=pair.fp32.temperature,
-        )
+        paths = test.clips["path"].to_numpy(dtype=str)
+        int8, fp32 = (run_logits(file.model, test.features) for file in (pair.int8, pair.fp32))
+        temperatures = pair.int8.temperature, pair.fp32.temperature
+        predictions = FoldPredictions(parts.classes, paths, test.labels, int8, fp32, *temperatures)
         about = {"dataset": dataset, "fold": fold, "split": parts.split, "best_epoch": fitted.trained.best_epoch}
         write_fold(fold, predictions, about)
     found = predictions.figures()
