@@ -244,18 +244,22 @@ async def answers(port: int, sent: dict[str, bytes]) -> dict[tuple[str, str], An
     return owed
 
 
-async def large_upload(port: int, data: bytes) -> tuple[int, bool]:
+def large_request(mb: float) -> bytes:
+    """A request with a large clip, made once: while a client makes one, its connection's deadline runs."""
+    return _request("/classify", large_clip(mb))
+
+
+async def large_upload(port: int, request: bytes) -> tuple[int, bool]:
     """Send one large clip; the status, and whether a refusal says when to come back."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    request = _request("/classify", data)
+    answer = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
     try:
-        for begin in range(0, len(request), 1 << 18):
-            writer.write(request[begin : begin + (1 << 18)])
-            await writer.drain()
-    except ConnectionError:
-        pass  # refused on the way: the answer is there to be read
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        for begin in range(0, len(request), 1 << 16):
+            writer.write(request[begin : begin + (1 << 16)])
+            await asyncio.wait({answer, asyncio.ensure_future(writer.drain())}, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():  # refused: there is no use in sending the rest
+                break
+        head = (await answer).lower()
     finally:
         writer.close()
     return int(head[9:12]), b"\r\nretry-after:" in head

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from clients import Client, Report, answers, files, large_clip, large_upload
+from clients import Client, Report, answers, files, large_request, large_upload
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -39,7 +39,7 @@ REPLACED_S = 60.0  # a new worker must answer within
 LARGE_UPLOADS = 64
 ADMITTED = 25  # so many of them fit on the disk set for uploads
 # Short deadlines, so that minutes see many of them; little memory for uploads, so that large ones fill it.
-SETTINGS = {"upload_idle_s": 3.0, "head_timeout_s": 3.0, "uploads_memory_mb": 60.0}
+SETTINGS = {"upload_idle_s": 3.0, "head_timeout_s": 5.0, "uploads_memory_mb": 60.0}
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="of load before the kill (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=32, help="at once (default: %(default)s)")
     parser.add_argument("--flat-mb", type=float, default=5.0, help="allowed growth (default: %(default)s)")
-    parser.add_argument("--large-mb", type=float, default=40.0, help="of each large upload (default: %(default)s)")
+    parser.add_argument("--large-mb", type=float, default=10.0, help="of each large upload (default: %(default)s)")
     parser.add_argument("--crowd-mb", type=float, default=60.0, help="allowed beside them (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args()
@@ -71,14 +71,14 @@ def main() -> None:
 
 async def soak(server: Server, seconds: float, clients: int, flat_mb: float, large_mb: float) -> dict[str, Any]:
     """The load, the large uploads, the kill, and what was seen."""
-    sent = files()
+    sent, request = files(), large_request(large_mb)  # before any client runs: making them takes a while
     owed = await answers(server.port, sent)
     report, over = Report(), asyncio.Event()
     crowd = [asyncio.ensure_future(Client(n, server.port, sent, owed).run(report, over)) for n in range(clients)]
     try:
         samples = await watch(server, seconds)
         answered = dict(report.answered)
-        large = await crowd_in(server, report, large_clip(large_mb))
+        large = await crowd_in(server, report, request)
         replaced_s, pid = await kill(server, report)
         after_kill = sum(report.answered.values())
         await asyncio.sleep(min(20.0, seconds))
@@ -123,12 +123,12 @@ async def soak(server: Server, seconds: float, clients: int, flat_mb: float, lar
     return result
 
 
-async def crowd_in(server: Server, report: Report, data: bytes) -> dict[str, Any]:
+async def crowd_in(server: Server, report: Report, request: bytes) -> dict[str, Any]:
     """Large uploads at once, beside all other clients: statuses, and the worker's memory before and at most."""
     worker = server.worker()
     before = most = worker.memory_info().rss
     report.crowded = True
-    uploads = {asyncio.ensure_future(large_upload(server.port, data)) for _ in range(LARGE_UPLOADS)}
+    uploads = {asyncio.ensure_future(large_upload(server.port, request)) for _ in range(LARGE_UPLOADS)}
     waiting = set(uploads)
     while waiting:
         _, waiting = await asyncio.wait(waiting, timeout=0.2)
@@ -137,7 +137,7 @@ async def crowd_in(server: Server, report: Report, data: bytes) -> dict[str, Any
     answers = [upload.result() for upload in uploads]
     return {
         "uploads": LARGE_UPLOADS,
-        "mb_each": round(len(data) / 1e6, 1),
+        "mb_each": round(len(request) / 1e6, 1),
         "statuses": {str(status): count for status, count in sorted(Counter(status for status, _ in answers).items())},
         "refusals_without_retry_after": sum(status == 503 and not told for status, told in answers),
         "others_told_to_wait": report.told_to_wait,
