@@ -42,6 +42,7 @@ NO_RESULT = (  # definitions and settings
     "weight decay 0.01",
     "SGD at 0.01",
     "0.001 and 0.5",
+    "by more than 0.02",
 )
 
 
