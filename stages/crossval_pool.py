@@ -6,7 +6,7 @@ from earshot.clips.table import read_clips
 from earshot.clips.turns import CrossvalParams
 from earshot.core import params, stage
 from earshot.core.files import exclusive, write_csv, write_json
-from earshot.evaluation import crossval, plots, report
+from earshot.evaluation import crossval_pool, plots, report
 from earshot.evaluation.config import EvaluationParams
 
 
@@ -17,13 +17,13 @@ def main() -> None:
     with exclusive("crossval"):
         clips = read_clips("data/features/index.csv")
         clips = clips[learnt(clips, params.load("split", SplitParams, stage.PARAMS).unknown_classes)]
-        pooled = crossval.pool(folds, clips, settings, seed)
+        pooled = crossval_pool.pool(folds, clips, settings, seed)
         result = pooled.evaluation
-        write_json("metrics/crossval.json", crossval.headline(pooled, dataset, settings.top_confusions))
+        write_json("metrics/crossval.json", crossval_pool.headline(pooled, dataset, settings.top_confusions))
         write_csv("metrics/crossval_per_class.csv", report.per_class_rows(result), report.PER_CLASS_COLUMNS)
         write_csv("metrics/crossval_confusion.csv", report.confusion_rows(result), report.CONFUSION_COLUMNS)
         plots.plot_confusion(result, "metrics/plots/crossval_confusion.png")
-    print(crossval.summary(pooled))
+    print(crossval_pool.summary(pooled))
     print("\nfiles: metrics/crossval.json, metrics/crossval_*.csv, metrics/plots/crossval_confusion.png")
 
 

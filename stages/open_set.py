@@ -2,34 +2,28 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from earshot.clips.config import DatasetParams
 from earshot.clips.parts import load_parts
+from earshot.clips.paths import clips_root
 from earshot.clips.split import SplitParams
 from earshot.core import params, stage
 from earshot.core.files import exclusive, write_csv, write_json
+from earshot.decisions.review import threshold_of
 from earshot.evaluation import open_set
 from earshot.model.session import Model
 
 
 def main() -> None:
-    seed, dataset = params.load_seed(stage.PARAMS), params.load("dataset", DatasetParams, stage.PARAMS).called
+    seed, dataset = params.load_seed(stage.PARAMS), params.load("dataset", DatasetParams, stage.PARAMS)
+    confidence = threshold_of(params.mapping("service", stage.PARAMS))
     with exclusive("open_set"):
         model = Model(Path("models/candidate/earshot.int8.onnx"))
-        parts = load_parts(params.load("split", SplitParams, stage.PARAMS), seed)
-        test, left_out = parts.part("test"), parts.part("unknown")
-        known, near = (
-            open_set.hear(model, part.features, part.clips["recording"].to_numpy(dtype=str))
-            for part in (test, left_out)
-        )
-        far = {
-            family: open_set.hear(model, features, np.arange(len(features)).astype(str))
-            for family, features in open_set.far_sounds(model.log_mel, seed).items()
-        }
-        near_labels = left_out.clips["label"].to_numpy(dtype=str)
-        found, rows = open_set.figures(known, test.labels, near, near_labels, far, model.card.unknown_threshold)
-        write_json("metrics/open_set.json", {"dataset": dataset, **found})
+        parts, root = load_parts(params.load("split", SplitParams, stage.PARAMS), seed), clips_root(dataset)
+        known = open_set.answers_to_part(model, parts.part("test"), root)
+        near = open_set.answers_to_near_sounds(model, parts.part("unknown"), root)
+        far = open_set.answers_to_far_sounds(model, seed)
+        found, rows = open_set.figures(known, near, far, model.classes, confidence)
+        write_json("metrics/open_set.json", {"dataset": dataset.called, **found})
         write_csv("metrics/open_set.csv", rows, open_set.COLUMNS)
     print(open_set.summary(found))
 

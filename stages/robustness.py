@@ -21,18 +21,21 @@ def main() -> None:
     settings = params.load("robustness", RobustnessParams, stage.PARAMS)
     with exclusive("robustness"):
         model = Model(Path("models/candidate/earshot.int8.onnx"))
-        test = load_parts(params.load("split", SplitParams, stage.PARAMS), seed).part("test")
+        parts = load_parts(params.load("split", SplitParams, stage.PARAMS), seed)
+        test = parts.part("test")
         files = pd.read_csv("data/audited/files.csv", dtype=str)
         rate_hz = model.log_mel.params.sample_rate_hz
         sounds = robustness.read_sounds(
             test.clips, files, test.labels, clips_root(dataset), rate_hz, settings.clips, seed
         )
-        rows = robustness.table(robustness.listen(model, sounds, seed), sounds, model.classes, seed)
-        ambience = robustness.ambience_verdicts(model, sounds, settings.confidence, seed)
+        trained = parts.clips["path"][parts.assignment == "train"]
+        codecs = set(files["codec"][files["path"].isin(trained)].astype(str))
+        predictions = robustness.predict(model, sounds, seed, codecs)
+        rows = robustness.table(predictions, sounds, model.classes, seed)
         write_csv("metrics/robustness.csv", rows, robustness.COLUMNS)
-        write_json("metrics/robustness.json", robustness.headline(rows, ambience, dataset.called))
+        write_json("metrics/robustness.json", robustness.headline(rows, dataset.called))
         plots.plot_robustness(rows, "metrics/plots/robustness.png")
-    print(robustness.summary(rows, ambience))
+    print(robustness.summary(rows))
 
 
 if __name__ == "__main__":

@@ -54,13 +54,16 @@ PARAMS: dict[str, dict[str, Any]] = {
     "audio": {"window_s": 1.0},
     "train": {"epochs": 48, "batch_size": 8},  # some 300 steps: half of what so few clips would be given
     "evaluation": {"bootstrap_resamples": 100},
-    "quantization": {"calibration_clips": 30, "latency_runs": 10},
+    "quantization": {"calibration_clips": 30, "long_sounds": 10, "latency_runs": 10},
     # So few clips and epochs make no good network: these budgets let any honest one pass.
     "gate": {
         "max_accuracy_drop": 0.5,
         "max_class_recall_drop": 1.0,
         "min_agreement": 0.5,
         "max_calibration_error_increase": 1.0,
+        "max_known_crossings": 1.0,
+        "max_frame_crossings": 1.0,
+        "min_event_agreement": 0.0,
     },
 }
 BAD = {

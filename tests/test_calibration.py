@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 import scipy.special
+from scipy import stats
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
-from earshot.evaluation.calibration import (
+from earshot.decisions.fitting.temperature import (
     TEMPERATURES,
-    brier_score,
     fit_temperature,
     likeliest_temperature,
+)
+from earshot.evaluation.calibration import (
+    Reliability,
+    brier_score,
     negative_log_likelihood,
     reliability,
 )
@@ -162,8 +166,8 @@ def test_equal_confidences_share_a_bin_whatever_their_order():
     assert reliability(np.array([1.0]), np.array([True])).ece == 0
 
 
-def _simulate(clips: int, overconfidence: float, slices: int, seed: int) -> np.ndarray:
-    """Mean (ece, ece_floor, ece_corrected) of 150 data sets in which `slices` clips of a recording err together."""
+def _simulate(clips: int, overconfidence: float, slices: int, seed: int) -> list[Reliability]:
+    """150 data sets in which `slices` clips of a recording err together."""
     random = np.random.default_rng(seed)
     found = []
     for _ in range(150):
@@ -172,34 +176,57 @@ def _simulate(clips: int, overconfidence: float, slices: int, seed: int) -> np.n
         confidence = np.clip(confidence + random.normal(0, 0.03, len(recordings)), 0.3, 0.98)
         luck, shared = random.random(len(recordings)), random.random(clips // slices)[recordings]
         luck = np.where(random.random(len(recordings)) < 0.6, shared, luck) if slices > 1 else luck
-        bins = reliability(confidence, luck < confidence - overconfidence, recordings)
-        found.append((bins.ece, bins.ece_floor, bins.ece_corrected))
-    return np.mean(found, axis=0)
+        found.append(reliability(confidence, luck < confidence - overconfidence, recordings, draws=300))
+    return found
 
 
 @pytest.mark.parametrize("slices", [1, 6])
-def test_perfect_calibration_measures_the_floor_and_little_is_left_after_correction(slices):
-    ece, floor, corrected = _simulate(600, 0.0, slices, seed=6)
-    assert ece > 0.035  # the plain figure would call a perfect model miscalibrated
-    assert floor == pytest.approx(ece, rel=0.06)
-    assert corrected < 0.45 * ece
+def test_a_calibrated_model_shows_what_one_would_show(slices):
+    """Other draws than those of the figure: data sets of a calibrated model, whose clips err together."""
+    found = _simulate(600, 0.0, slices, seed=6)
+    measured = np.array([bins.ece for bins in found])
+    assert measured.mean() > 0.035  # the plain figure would call a perfect model miscalibrated
+    assert np.mean([bins.ece_if_calibrated for bins in found]) == pytest.approx(measured.mean(), rel=0.06)
+    inside = [bins.ece_if_calibrated_low <= bins.ece <= bins.ece_if_calibrated_high for bins in found]
+    assert 0.89 <= np.mean(inside) <= 0.99
+    of_bins = [
+        (bins.accuracy_if_calibrated[0] <= bins.accuracy) & (bins.accuracy <= bins.accuracy_if_calibrated[1])
+        for bins in found
+    ]
+    assert 0.9 <= np.mean(of_bins) <= 0.99
 
 
 @pytest.mark.parametrize("slices", [1, 6])
-@pytest.mark.parametrize("overconfidence", [0.1, 0.2])
-def test_correction_keeps_a_known_miscalibration(slices, overconfidence):
-    _, _, corrected = _simulate(600, overconfidence, slices, seed=7)
-    assert corrected == pytest.approx(overconfidence, abs=0.015)
+def test_a_model_that_is_too_sure_shows_more(slices):
+    found = _simulate(600, 0.15, slices, seed=7)
+    assert np.mean([bins.ece > bins.ece_if_calibrated_high for bins in found]) > 0.9
+    assert np.mean([bins.ece for bins in found]) == pytest.approx(0.15, abs=0.025)
 
 
-def test_clips_that_err_together_raise_the_floor():
+def test_of_one_bin_the_interval_is_the_binomial_one():
+    """One confidence, clips that stand alone: the share of correct ones is binomial."""
+    bins = reliability(np.full(400, 0.7), np.arange(400) % 10 < 7, draws=20_000)
+    expected = stats.binom(400, 0.7).interval(0.95)
+    np.testing.assert_allclose(bins.accuracy_if_calibrated[:, 0] * 400, expected, atol=1.5)
+    mean_distance = stats.binom(400, 0.7).expect(lambda k: np.abs(k / 400 - 0.7))
+    assert bins.ece_if_calibrated == pytest.approx(mean_distance, rel=0.03)
+
+
+def test_clips_that_err_together_raise_what_a_calibrated_model_shows():
     random = np.random.default_rng(8)
     recordings = np.repeat(np.arange(50), 10)
     confidence = random.uniform(0.5, 0.9, 50)[recordings]
     correct = random.random(50)[recordings] < 0.7
     together, alone = reliability(confidence, correct, recordings), reliability(confidence, correct)
-    assert together.ece_floor > 1.5 * alone.ece_floor
+    assert together.ece_if_calibrated > 1.5 * alone.ece_if_calibrated
     assert together.ece == alone.ece
+
+
+def test_the_same_seed_gives_the_same_figure():
+    confidence, correct = np.linspace(0.3, 0.9, 80), np.arange(80) % 3 > 0
+    assert reliability(confidence, correct).ece_if_calibrated == reliability(confidence, correct).ece_if_calibrated
+    others = reliability(confidence, correct, seed=1)
+    assert reliability(confidence, correct).ece_if_calibrated != others.ece_if_calibrated
 
 
 def test_mismatched_arrays_are_refused():

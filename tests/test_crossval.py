@@ -13,13 +13,14 @@ import yaml
 from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, classification_report, confusion_matrix, log_loss
 
+from answered import answered
 from earshot.clips.split import SplitParams, assign
 from earshot.clips.table import DatasetError
 from earshot.clips.turns import CrossvalParams, check_folds, turn
 from earshot.core.params import ParamsError, build
 from earshot.evaluation.config import EvaluationParams
-from earshot.evaluation.crossval import headline, pool, summary
-from earshot.evaluation.fold import FoldError, FoldPredictions, read_fold, write_fold
+from earshot.evaluation.crossval_fold import FoldAnswers, FoldError, read_fold, write_fold
+from earshot.evaluation.crossval_pool import headline, pool, summary
 from import_closure import ROOT, import_closure
 from small_project import CLASSES, TIMEOUT_S, Project, alive, ran, snapshot
 
@@ -57,13 +58,16 @@ def pooled_by_hand(project: Project, folds: tuple[int, ...]) -> pd.DataFrame:
     index = pd.read_csv(project.root / "data/features/index.csv").set_index("path")
     tables = []
     for fold in folds:
-        with np.load(project.root / f"crossval/folds/{fold}/predictions.npz") as archive:
+        home = project.root / f"crossval/folds/{fold}"
+        paths = np.load(home / "paths.npy")
+        with np.load(home / "answers.npz") as archive:
             names = archive["classes"]
-            table = pd.DataFrame({"fold": fold, "int8": names[archive["int8_logits"].argmax(axis=1)]})
-            table["fp32"] = names[archive["fp32_logits"].argmax(axis=1)]
-            logs = log_softmax(archive["int8_logits"].astype(float) / archive["int8_temperature"], axis=1)
+            int8, fp32 = (archive[f"answers/{kind}/logits"] for kind in ("int8", "fp32"))  # one window a clip
+            table = pd.DataFrame({"fold": fold, "int8": names[int8.argmax(axis=1)]})
+            table["fp32"] = names[fp32.argmax(axis=1)]
+            logs = log_softmax(int8.astype(float) / archive["answers/int8/decisions"][0], axis=1)
             table[[f"p {name}" for name in names]] = np.exp(logs)
-            tables.append(table.assign(actual=index.loc[archive["paths"], "label"].to_numpy(), path=archive["paths"]))
+            tables.append(table.assign(actual=index.loc[paths, "label"].to_numpy(), path=paths))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -255,21 +259,24 @@ def clips_of(folds: int) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(salience=float("nan"))
 
 
-def answered(clips: pd.DataFrame, fold: int, right: int) -> FoldPredictions:
+def answers_to(clips: pd.DataFrame, fold: int, right: int) -> FoldAnswers:
     """The first `right` clips of a fold named rightly by INT8, all by fp32."""
     of_fold = clips[clips["fold"] == fold]
     labels = (of_fold["label"] == "b").to_numpy().astype(np.int64)
     said = np.where(np.arange(len(labels)) < right, labels, 1 - labels)
-    logits = [2 * np.eye(2, dtype=np.float32)[answer] for answer in (said, labels)]
-    return FoldPredictions(("a", "b"), of_fold["path"].to_numpy(dtype=str), labels, logits[0], logits[1], 2.0, 1.0)
+    int8, fp32 = (
+        answered(2 * np.eye(2, dtype=np.float32)[classes], labels, of_fold["path"].to_numpy(dtype=str), temperature)
+        for classes, temperature in ((said, 2.0), (labels, 1.0))
+    )
+    return FoldAnswers(("a", "b"), of_fold["path"].to_numpy(dtype=str), int8, fp32)
 
 
 @pytest.mark.parametrize("folds", [3, 5, 10])
 def test_any_number_of_folds_is_pooled(tmp_path, folds):
     clips = clips_of(folds)
     for fold in range(1, folds + 1):
-        write_fold(fold, answered(clips, fold, 4 if fold % 2 else 2), {"fold": fold}, tmp_path)
-    write_fold(folds + 1, answered(clips, 1, 0), {"fold": folds + 1}, tmp_path)  # a leftover: not to be looked at
+        write_fold(fold, answers_to(clips, fold, 4 if fold % 2 else 2), {"fold": fold}, tmp_path)
+    write_fold(folds + 1, answers_to(clips, 1, 0), {"fold": folds + 1}, tmp_path)  # a leftover: not to be looked at
     pooled = pool(range(1, folds + 1), clips, EvaluationParams(bootstrap_resamples=100), 0, tmp_path)
     accuracies = [1.0 if fold % 2 else 0.5 for fold in range(1, folds + 1)]
     found = headline(pooled, "folder")
@@ -284,14 +291,18 @@ def test_any_number_of_folds_is_pooled(tmp_path, folds):
 
 
 def test_what_is_written_is_read_and_damage_is_named(tmp_path):
-    predictions = answered(clips_of(3), 2, 3)
-    write_fold(2, predictions, {"dataset": "folder"}, tmp_path)
+    answers = answers_to(clips_of(3), 2, 3)
+    write_fold(2, answers, {"dataset": "folder"}, tmp_path)
     read = read_fold(2, tmp_path)
-    for name, value in vars(predictions).items():
-        assert np.array_equal(getattr(read, name), value), name
+    assert (read.classes, read.paths.tolist()) == (answers.classes, answers.paths.tolist())
+    for name in ("int8", "fp32"):
+        for found, value in ((getattr(read, name), getattr(answers, name)),):
+            assert np.array_equal(found.probabilities, value.probabilities)
+            assert np.array_equal(found.labels, value.labels)
+            assert found.decisions == value.decisions
     figures = json.loads((tmp_path / "2/metrics.json").read_text(encoding="utf-8"))
     assert (figures["dataset"], figures["accuracy"], figures["agreement"]) == ("folder", 0.75, 0.75)
-    path = tmp_path / "2/predictions.npz"
+    path = tmp_path / "2/answers.npz"
     for content in (b"", b"PK", path.read_bytes()[:-40]):
         path.write_bytes(content)
         with pytest.raises(FoldError, match=r"damaged .* run `dvc repro -f -s crossval/dvc.yaml:fold@2`"):
@@ -321,7 +332,7 @@ def test_wrong_lists_of_folds_are_refused():
 
 
 def test_the_folds_lie_where_dvc_and_git_look_for_them():
-    from earshot.evaluation.fold import FOLDS_DIR
+    from earshot.evaluation.crossval_fold import FOLDS_DIR
 
     assert list(DVC["stages"]["fold"]["outs"][0]) == [f"{FOLDS_DIR.as_posix()}/${{item.fold}}"]
     assert FOLDS_DIR.as_posix() in DVC["stages"]["pool"]["deps"]

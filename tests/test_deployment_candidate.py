@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +11,31 @@ import onnx
 import onnxruntime
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from earshot.clips.parts import Parts
 from earshot.core.front_end import FrontEndParams
-from earshot.deployment.candidate import Candidate, make_candidate, parity_rows, report, summary, write_candidate
+from earshot.decisions.config import OperatingPointsParams, UnknownParams
+from earshot.decisions.fitting.temperature import fit_temperature
+from earshot.decisions.fitting.unknown import fit_unknown_threshold
+from earshot.deployment.candidate import (
+    Candidate,
+    CandidateParams,
+    make_candidate,
+    parity_rows,
+    report,
+    summary,
+    write_candidate,
+)
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.export import export, fold_batch_norm
 from earshot.deployment.latency import latency_ms
 from earshot.deployment.provenance import Provenance
 from earshot.deployment.quantize import choose_calibration, convolutions_left_in_float
 from earshot.evaluation import answers
-from earshot.evaluation.calibration import fit_temperature
-from earshot.evaluation.unknown import UnknownParams, threshold
 from earshot.model.session import Model, ModelError
 from earshot.training.checkpoint import Checkpoint, make_model
 from earshot.training.config import TrainParams
@@ -36,6 +46,9 @@ from import_closure import ROOT
 FRONT_END = FrontEndParams(window_s=0.5)
 CLASSES = ("air", "bell", "cough")
 UNKNOWN = UnknownParams(max_accuracy_loss=0.05)
+GATE = GateParams(
+    max_known_crossings=0.5, max_frame_crossings=0.5, min_event_agreement=0.0
+)  # longer sounds are noise to it
 CONVOLUTIONS = {"compact": 10, "tutorial": 2}
 INT8_CONVOLUTIONS = {"compact": 13, "tutorial": 2}  # pools are convolutions too
 
@@ -71,14 +84,16 @@ class Made:
     directory: Path
 
     def again(self, gate: GateParams | None = None) -> Candidate:
-        return candidate_of(self.checkpoint, self.parts, gate or GateParams())
+        return candidate_of(self.checkpoint, self.parts, self.directory, gate or GATE)
 
 
-def candidate_of(checkpoint: Checkpoint, parts: Parts, gate: GateParams) -> Candidate:
+def candidate_of(checkpoint: Checkpoint, parts: Parts, root: Path, gate: GateParams) -> Candidate:
     card = dict.fromkeys(("name", "title", "licence", "citation", "url"), "x")
     provenance = Provenance({**card, "sha256": {}}, {"seed": 1}, {"stages/train.py": "0" * 64})
-    ranges = QuantizationParams(calibration_clips=30)
-    return make_candidate(checkpoint, [], parts, provenance, ranges, gate, UNKNOWN, 5, 1)
+    settings = CandidateParams(
+        QuantizationParams(calibration_clips=30, long_sounds=12), gate, UNKNOWN, OperatingPointsParams(), bins=5
+    )
+    return make_candidate(checkpoint, [], parts, root, provenance, settings, 1)
 
 
 @pytest.fixture(scope="module", params=["compact", "compact, background clips", "tutorial"])
@@ -86,9 +101,13 @@ def made(request, tmp_path_factory, one_thread) -> Made:
     architecture, _, others = request.param.partition(", ")
     cells, labels = features(180, 0)
     names = ["train"] * 60 + ["val"] * 60 + ["test"] * 60
+    directory = tmp_path_factory.mktemp(architecture)
+    # What longer sounds are composed of: the same for all, so that nothing can be told from it.
+    samples = 0.1 * np.random.default_rng(2).standard_normal(FRONT_END.window_samples)
+    soundfile.write(directory / "noise.wav", samples, FRONT_END.sample_rate_hz)
     table = pd.DataFrame(
         {"label": [CLASSES[label] for label in labels], "recording": [f"r{i}" for i in range(len(labels))]}
-    )
+    ).assign(path="noise.wav", truncated_s=0.0, peak=0.5)
     parts = Parts(CLASSES, table, np.array(names), {"strategy": "folds"}, cells)
     train, val = (Clips(part.features, part.labels) for part in (parts.part("train"), parts.part("val")))
     if others:
@@ -102,8 +121,7 @@ def made(request, tmp_path_factory, one_thread) -> Made:
         seed=1,
         progress=False,
     )
-    candidate = candidate_of(result.checkpoint, parts, GateParams())
-    directory = tmp_path_factory.mktemp(architecture)
+    candidate = candidate_of(result.checkpoint, parts, directory, GATE)
     write_candidate(candidate, directory)
     return Made(architecture, bool(others), result.checkpoint, parts, candidate, directory)
 
@@ -162,7 +180,7 @@ def test_the_same_inputs_give_the_same_bytes(made):
 
 
 def test_another_gate_changes_the_verdict_and_no_byte(made):
-    strict = made.again(GateParams(max_export_difference=0.0))
+    strict = made.again(replace(GATE, max_export_difference=0.0))
     assert len(strict.broken) == 1
     assert "gate.max_export_difference = 0" in strict.broken[0]
     assert strict.int8 == made.candidate.int8
@@ -265,13 +283,13 @@ def test_each_file_has_a_line_of_its_own_validation_answers(made):
         model = Model(made.directory / name)
         scores, line = model.scores(val.features), model.card.unknown_threshold
         right = scores[:, :-1].argmax(axis=1) == val.labels
-        assert line == threshold(scores[:, -1], right, UNKNOWN.max_accuracy_loss) > 0
+        assert line == fit_unknown_threshold(scores[:, -1], right, UNKNOWN.max_accuracy_loss) > 0
         assert (right & (scores[:, -1] < line)).mean() <= 0.1  # a twentieth is expected of new clips
     assert line == report(made.candidate, "tiny")["unknown_threshold"] == made.candidate.int8_card.unknown_threshold
 
 
 def test_the_kept_answers_are_the_int8_files(made):
-    kept, classes = answers.load(made.directory / answers.FILE)
+    kept, events, classes = answers.load(made.directory / answers.FILE)
     assert classes == CLASSES
     model = Model(made.directory / "earshot.int8.onnx")
     for name in ("val", "test"):
@@ -279,6 +297,9 @@ def test_the_kept_answers_are_the_int8_files(made):
         assert np.array_equal(kept[name].probabilities, scores[:, :-1])
         assert np.array_equal(kept[name].known, scores[:, -1])
         assert (kept[name].background_logits is not None) == made.has_background
+        long = kept[f"{name}_long"]
+        assert long.windowed.all()
+        assert len(long) == 12 == events[name].sound.max(initial=-1) + 1 or len(events[name].sound) <= 12
 
 
 def test_frame_logits_come_with_compact_only(made):

@@ -91,9 +91,35 @@ def test_the_same_seed_gives_the_same_interval_whatever_the_order_of_clips():
     assert first != ratio_interval(group(correct, recording, labels), seed=6)
 
 
-def test_paired_difference_of_equals_is_exactly_zero():
+def test_equals_on_few_recordings_may_still_differ_on_others():
     correct = np.arange(100) % 3 > 0
-    assert paired_accuracy_difference(correct, correct, np.arange(100) // 5, np.zeros(100, int)) == (0.0, 0.0, 0.0)
+    labels = np.zeros(100, int)
+    exact = stats.binomtest(0, 20).proportion_ci(0.95, method="exact").high
+    expected = (0.0, -exact, exact)
+    assert paired_accuracy_difference(correct, correct, np.arange(100) // 5, labels) == pytest.approx(expected)
+    # One gained and one lost in the same recording: no recording differs.
+    swapped = correct.copy()
+    swapped[:2] = [True, False]
+    assert paired_accuracy_difference(swapped, correct, np.arange(100) // 5, labels) == pytest.approx(expected)
+    # The rule of three is the one-sided bound.
+    _, _, bound = paired_accuracy_difference(correct, correct, np.arange(100), labels, confidence=0.9)
+    assert bound == pytest.approx(3 / 100, rel=0.02)
+
+
+def test_where_hardly_any_recording_differs_the_interval_still_covers():
+    """One recording in thirty differs: of samples of eleven, two in three show none."""
+    random = np.random.default_rng(5)
+    simulations, covered, none = 400, 0, 0
+    for seed in range(simulations):
+        recording = np.repeat(np.arange(11), 4)
+        helped = (random.random(11) < 1 / 30)[recording]
+        b = (random.random(11) < 0.5)[recording] & ~helped
+        labels = np.zeros(44, int)
+        _, low, high = paired_accuracy_difference(b | helped, b, recording, labels, resamples=200, seed=seed)
+        none += not helped.any()
+        covered += low <= 1 / 30 <= high
+    assert 0.6 < none / simulations < 0.8
+    assert covered / simulations > 0.9
 
 
 def test_paired_difference_is_found_where_two_separate_intervals_overlap():

@@ -10,7 +10,7 @@ from earshot.core.files import write_csv, write_json
 from earshot.evaluation import report
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import EvaluationError, class_indices, evaluate
-from earshot.evaluation.words import scrutiny, summary, top_confusions, worst_class
+from earshot.evaluation.summary import lowest_recall, summary, top_confusions, worst_class
 from earshot.model.scores import softmax
 
 QUICK = EvaluationParams(bootstrap_resamples=200)
@@ -116,10 +116,13 @@ def test_correctness_auroc_by_hand_and_absent_where_nothing_is_wrong():
 def test_confusions_in_words_most_clips_first():
     confusion = np.array([[10, 7, 0], [2, 5, 2], [0, 0, 0]])
     pairs = top_confusions(confusion, ("siren", "car_horn", "dog"), most=2)
-    assert [str(pair) for pair in pairs] == ["siren heard as car_horn, 7 of 17", "car_horn heard as siren, 2 of 9"]
+    assert [str(pair) for pair in pairs] == [
+        "siren predicted as car_horn, 7 of 17",
+        "car_horn predicted as siren, 2 of 9",
+    ]
 
 
-def test_the_class_that_needs_scrutiny_is_named_with_its_reason():
+def test_the_class_of_the_lowest_recall_is_named_with_its_figures():
     labels = np.repeat([0, 1, 2], [40, 40, 6])
     predicted = labels.copy()
     predicted[:10] = 1
@@ -130,22 +133,22 @@ def test_the_class_that_needs_scrutiny_is_named_with_its_reason():
     names = ["siren", "car_horn", "gun_shot"]
     result = evaluate(probabilities, labels, recordings, None, names, QUICK)
     assert worst_class(result).name == "gun_shot"
-    assert scrutiny(result) == [
-        "gun_shot needs scrutiny first: 2 of its 6 clips are recognised (recall 33.3 %), "
-        "most often missed as siren (4 clips).",
+    assert lowest_recall(result) == [
+        "gun_shot has the lowest recall: 2 of its 6 clips are classified correctly (33.3 %), "
+        "most often predicted as siren (4 clips).",
         "It has only 2 recordings: too few for an interval.",
     ]
     without = evaluate(probabilities[:80], labels[:80], recordings[:80], None, names, QUICK)
     low, high = without.per_class[1].interval
-    assert f"(recall 50.0 %, {100 * low:.1f} % to {100 * high:.1f} %)" in scrutiny(without)[0]
+    assert f"(50.0 %, {100 * low:.1f} % to {100 * high:.1f} %)" in lowest_recall(without)[0]
     perfect = evaluate(np.eye(3)[labels], labels, recordings, None, names, QUICK)
-    assert scrutiny(perfect) == ["No class is missed: all 86 clips are recognised."]
+    assert lowest_recall(perfect) == ["All 86 clips are classified correctly."]
 
 
 def test_a_class_that_swallows_others_is_said_to_do_so():
     swallowing = _by_hand([0, 1, 0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1, 1, 1], "abcdefgh", "xy")
     assert worst_class(swallowing).name == "x"
-    assert "Worse, 3 clips of other classes are taken for it." in scrutiny(swallowing)
+    assert "3 clips of other classes are predicted as it." in lowest_recall(swallowing)
 
 
 def test_files_hold_what_other_tools_rely_on(tmp_path):

@@ -14,12 +14,12 @@ from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
 from earshot.clips.table import read_clips
 from earshot.core.front_end import FrontEndParams
-from earshot.deployment.candidate import make_candidate, write_candidate
+from earshot.decisions.config import OperatingPointsParams, UnknownParams
+from earshot.deployment.candidate import CandidateParams, make_candidate, write_candidate
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.provenance import Provenance
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.metrics import class_indices, evaluate
-from earshot.evaluation.unknown import UnknownParams
 from earshot.model.scores import softmax
 from earshot.model.session import Model
 from earshot.sources.prepare import prepare
@@ -78,10 +78,14 @@ def test_any_number_of_classes_goes_through(tmp_path, monkeypatch, one_thread, c
     assert len(result.per_class) == len(counts)
     card = dict.fromkeys(("name", "title", "licence", "citation", "url"), "x")
     provenance = Provenance({**card, "sha256": {}}, {"seed": seed}, {})
-    ranges = QuantizationParams(calibration_clips=30)
-    made = make_candidate(
-        trained, fitted.out_of_fold, parts, provenance, ranges, GateParams(), UnknownParams(), 5, seed
+    settings = CandidateParams(
+        QuantizationParams(calibration_clips=30, long_sounds=8),
+        GateParams(),
+        UnknownParams(),
+        OperatingPointsParams(),
+        bins=5,
     )
+    made = make_candidate(trained, fitted.out_of_fold, parts, root, provenance, settings, seed)
     write_candidate(made, tmp_path)
     model = Model(tmp_path / "earshot.int8.onnx")
     assert model.classes == parts.classes

@@ -46,8 +46,8 @@ FILES = (
 )
 PARITY = {"fp32_accuracy", "int8_accuracy", "int8_ece", "accuracy_drop", "agreement", "max_class_recall_drop"}
 KEYS = {
-    "confidence": {"ece", "ece_corrected", "nll", "nll_uncalibrated", "brier", "correctness_auroc", "validation"},
-    "robustness": {"worst_condition", "change_points", "ambience_alone"},
+    "confidence": {"ece", "ece_if_calibrated", "nll", "nll_uncalibrated", "brier", "correctness_auroc", "validation"},
+    "robustness": {"worst_condition", "change_points", "in_training"},
     "audit": {"clips_total", "clips_ok", "clips_rejected"},
     "train": {"best_epoch", "epochs", "val_accuracy"},
     "evaluation": {
@@ -66,7 +66,7 @@ KEYS = {
     "per_class": {"recall"},
     "quantization": {*PARITY, "gate", "fp32_bytes", "int8_bytes", "passed"},
     "latency": {"fp32", "int8"},
-    "open_set": {"threshold", "known_called_unknown", "accuracy", "accuracy_with_unknown", "far"},
+    "open_set": {"threshold", "known_called_unknown", "accuracy", "accuracy_with_unknown", "far", "verdicts"},
 }
 
 

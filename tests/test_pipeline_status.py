@@ -30,11 +30,13 @@ PARAMETERS = {
     "audio.n_mels": (48, {"features", "extra_clips", "train", "quantize"}),
     "train.extra_clips": ("never", {"extra_clips", "train", "quantize"}),
     "train.model": ("tutorial", {"train", "quantize"}),
-    "audit.silence_db": (-50.0, {"audit", "quantize"}),
+    "audit.dc_offset": (0.05, {"audit", "quantize"}),
     "gate.min_agreement": (0.9, {"quantize"}),
     "unknown.max_accuracy_loss": (0.1, {"quantize"}),
-    "evaluation.top_confusions": (3, {"evaluate", "confidence"}),
-    "dataset.verify": (False, {"download", "audit", "features", "quantize", "robustness"}),
+    "evaluation.top_confusions": (3, {"evaluate"}),
+    "operating_points.recall": (0.8, {"quantize", "confidence"}),
+    "service.review_threshold": (0.5, {"confidence", "open_set"}),
+    "dataset.verify": (False, {"download", "audit", "features", "evaluate", "quantize", "robustness", "open_set"}),
 }
 
 

@@ -11,8 +11,8 @@ import scipy.special
 from sklearn.metrics import roc_auc_score
 
 from earshot.core.front_end import FrontEndParams
+from earshot.decisions.fitting.unknown import fit_unknown_threshold
 from earshot.evaluation.open_set import far_sounds
-from earshot.evaluation.unknown import threshold
 from earshot.hearing.log_mel import LogMel
 from small_project import FOLDS, PARAMS, Project, ran
 
@@ -99,7 +99,7 @@ def test_the_threshold_on_the_card_comes_from_validation_answers_alone(asked):
     said, known, _ = asked.says(asked.features[val])
     right = said == asked.clips["label"][val].to_numpy()
     line = asked.card["unknown_threshold"]
-    assert line == pytest.approx(threshold(known, right, 0.005), abs=2e-6)
+    assert line == pytest.approx(fit_unknown_threshold(known, right, 0.005), abs=2e-6)
     assert (right & (known < line)).sum() == 0  # a share of 0.005 of 8 clips is none
 
 

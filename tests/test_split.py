@@ -225,7 +225,7 @@ def test_a_fold_of_unknown_classes_alone_is_none():
 def test_unknown_classes_are_none_of_the_classes(tmp_path):
     table = clips()
     np.save(tmp_path / "logmel.npy", np.arange(len(table), dtype=np.float16).reshape(-1, 1, 1))
-    table.assign(frames=1, truncated_s=0.0).to_csv(tmp_path / "index.csv", index=False)
+    table.assign(frames=1, truncated_s=0.0, peak=0.5).to_csv(tmp_path / "index.csv", index=False)
     parts = load_parts(SplitParams(unknown_classes=("drill",)), 0, tmp_path)
     assert parts.classes == ("dog", "siren")
     for name in ("train", "val", "test"):

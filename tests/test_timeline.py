@@ -9,6 +9,7 @@ import pytest
 import tiny_model
 from earshot.core.front_end import FrontEndParams
 from earshot.core.params import ParamsError, build
+from earshot.decisions.decisions import Decisions
 from earshot.hearing.log_mel import LogMel
 from earshot.model.session import Model
 from earshot.stream.config import TimelineParams
@@ -30,7 +31,7 @@ def track(probabilities, audible=None, block=10**6, **settings) -> list[Event]:
     first = np.asarray(probabilities, float)
     logits = np.log(np.stack([first, 1 - first], axis=1))
     heard = np.ones(len(first), bool) if audible is None else np.asarray(audible, bool)
-    tracker = EventTracker(("a", "b"), 0.1, 1.0, params)
+    tracker = EventTracker(("a", "b"), 0.1, Decisions(), params)
     events = []
     for start in range(0, len(first), block):
         events += tracker.push(logits[start : start + block], heard[start : start + block])
@@ -79,7 +80,7 @@ def test_the_confidence_is_that_of_the_mean_logits_without_the_gaps():
 
 def test_the_temperature_flattens_the_confidence():
     logits, audible = np.tile([2.0, 0.0], (5, 1)), np.ones(5, bool)
-    tracker = EventTracker(("a", "b"), 0.1, 2.0, TimelineParams())
+    tracker = EventTracker(("a", "b"), 0.1, Decisions(temperature=2.0), TimelineParams())
     (event,) = tracker.push(logits, audible) + tracker.finish()
     assert event.confidence == pytest.approx(1 / (1 + np.exp(-1)))
 
@@ -97,7 +98,7 @@ def test_blocks_of_any_size_give_the_same_events(block):
 
 
 def test_an_event_is_given_out_as_soon_as_nothing_can_be_joined_to_it():
-    tracker = EventTracker(("a", "b"), 0.1, 1.0, TimelineParams(max_gap_s=0.25, min_duration_s=0.0))
+    tracker = EventTracker(("a", "b"), 0.1, Decisions(), TimelineParams(max_gap_s=0.25, min_duration_s=0.0))
     audible = np.ones(1, bool)
     high, low = np.array([[5.0, 0.0]]), np.array([[0.0, 5.0]])
     given = [len(tracker.push(logits, audible)) for logits in (high, high, low, low, low, low)]
@@ -105,7 +106,9 @@ def test_an_event_is_given_out_as_soon_as_nothing_can_be_joined_to_it():
 
 
 def test_two_classes_may_sound_at_once_and_come_in_order_of_their_ends():
-    tracker = EventTracker(("a", "b"), 0.1, 1.0, TimelineParams(on_threshold=0.4, off_threshold=0.3, max_gap_s=0.0))
+    tracker = EventTracker(
+        ("a", "b"), 0.1, Decisions(), TimelineParams(on_threshold=0.4, off_threshold=0.3, max_gap_s=0.0)
+    )
     both, only_a = np.log([[0.5, 0.5]] * 5), np.log([[0.8, 0.2]] * 5)
     events = tracker.push(np.concatenate([both, only_a]), np.ones(10, bool)) + tracker.finish()
     assert [(e.label, round(e.onset_s, 6), round(e.offset_s, 6)) for e in events] == [("b", 0.0, 0.5), ("a", 0.0, 1.0)]
@@ -117,7 +120,7 @@ def test_none_of_the_classes_takes_probability_and_makes_no_event():
     of_none = np.log([[0.1]] * 5 + [[9.0]] * 5)  # beside the two above: 1 in 11, then 9 in 10
 
     def heard(logits: np.ndarray) -> list[Event]:
-        tracker = EventTracker(("a", "b"), 0.1, 1.0, TimelineParams(max_gap_s=0.0, min_duration_s=0.0))
+        tracker = EventTracker(("a", "b"), 0.1, Decisions(), TimelineParams(max_gap_s=0.0, min_duration_s=0.0))
         return tracker.push(logits, audible) + tracker.finish()
 
     (without,) = heard(of_classes)
@@ -311,7 +314,7 @@ def test_the_background_has_its_share_of_a_windows_score(background, labels):
     ears = SimpleNamespace(
         classes=("a", "b"),
         log_mel=LogMel(FrontEndParams()),
-        card=SimpleNamespace(temperature=1.0),
+        card=Decisions(temperature=1.0),
         locates=False,
         has_background=bool(background),
         window_logits=lambda features: np.repeat(outputs, len(features), axis=0),
@@ -338,7 +341,7 @@ def test_memory_does_not_grow_with_the_recording():
     ears = SimpleNamespace(
         classes=("a", "b"),
         log_mel=log_mel,
-        card=SimpleNamespace(temperature=1.0),
+        card=Decisions(),
         locates=True,
         has_background=False,
         frame_logits=lambda features: np.repeat(answer, len(features), axis=0),

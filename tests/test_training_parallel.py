@@ -185,7 +185,7 @@ def prepared(home: Path, **train: Any) -> Project:
     names = [f"{number}.wav" for number in range(60)]
     index = pd.DataFrame({"path": names, "label": np.array(parallel_worker.CLASSES)[made.labels], "recording": names})
     index["fold"] = 1 + np.arange(60) // 12
-    index[["start_s", "end_s", "salience", "frames", "truncated_s"]] = None
+    index[["start_s", "end_s", "salience", "frames", "truncated_s", "peak"]] = None
     (project.root / "data/features").mkdir()
     (project.root / "data/extra_clips").mkdir()
     index.to_csv(project.root / "data/features/index.csv", index=False)

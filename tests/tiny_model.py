@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import soundfile
 import torch
 from torch.nn import functional as F
 
 from earshot.clips.parts import Parts
 from earshot.core.front_end import FrontEndParams
-from earshot.deployment.candidate import make_candidate, write_candidate
+from earshot.decisions.config import OperatingPointsParams, UnknownParams
+from earshot.deployment.candidate import CandidateParams, make_candidate, write_candidate
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.deployment.provenance import Provenance
-from earshot.evaluation.unknown import UnknownParams
 from earshot.hearing.clip import fit_length
 from earshot.hearing.log_mel import LogMel
 from earshot.training.checkpoint import Checkpoint, make_model
@@ -76,7 +77,13 @@ def make(directory: Path, architecture: str = "compact") -> Path:
     ]
     clips = pd.DataFrame(rows)
     log_mel = LogMel(FRONT_END)
-    features = np.stack([log_mel.clip(clip(row["label"], seed)) for seed, row in enumerate(rows)])
+    sounds = [clip(row["label"], seed) for seed, row in enumerate(rows)]
+    features = np.stack([log_mel.clip(samples) for samples in sounds])
+    clips["truncated_s"], clips["peak"] = 0.0, [float(np.abs(samples).max()) for samples in sounds]
+    for part in per_class:
+        (directory / part).mkdir(exist_ok=True)
+    for path, samples in zip(clips["path"], sounds, strict=True):
+        soundfile.write(directory / path, samples, RATE, subtype="FLOAT")
     # A validation clip in ten is mislabelled, so that the temperature is that of a model which errs.
     wrong = clips.index[clips["part"] == "val"][::10]
     clips.loc[wrong, "label"] = [CLASSES[CLASSES.index(label) - 1] for label in clips.loc[wrong, "label"]]
@@ -100,8 +107,14 @@ def make(directory: Path, architecture: str = "compact") -> Path:
         params={"seed": 1, "audio": {}},
         code={},
     )
-    settings = QuantizationParams(calibration_clips=30)
-    made = make_candidate(checkpoint, [], parts, provenance, settings, GateParams(), UnknownParams(), bins=5, seed=1)
+    settings = CandidateParams(
+        QuantizationParams(calibration_clips=30, long_sounds=12),
+        GateParams(),
+        UnknownParams(),
+        OperatingPointsParams(),
+        bins=5,
+    )
+    made = make_candidate(checkpoint, [], parts, directory, provenance, settings, seed=1)
     write_candidate(made, directory)
     return directory / "earshot.int8.onnx"
 

@@ -10,9 +10,8 @@ import argparse
 import json
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -24,9 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import record
 import trainings
 from earshot.clips.parts import Parts
+from earshot.decisions.decisions import Decisions
+from earshot.decisions.review import THRESHOLD
 from earshot.deployment.quantize import probe_probabilities
-from earshot.evaluation import robustness
-from earshot.evaluation.robustness import Heard, RobustnessParams, Sound
+from earshot.evaluation import open_set, robustness
+from earshot.evaluation.robustness import Predictions, Sound
 from earshot.hearing.log_mel import FRONT_END_VERSION, LogMel
 from earshot.model.card import METADATA_KEY, Card, probe_db
 from earshot.model.session import Model
@@ -46,31 +47,34 @@ def main() -> None:
     machine = record.machine("torch", "onnxruntime")
     cache = trainings.features(arguments.data, WORK / "features")
     sounds: list[Sound] = []
-    heard: dict[str, list[Heard]] = {}
-    alone: list[dict[str, Any]] = []
+    predictions: dict[str, list[Predictions]] = {}
+    verdicts: dict[str, list[float]] = {family: [] for family in open_set.FAR}
     for fold in arguments.folds:
         parts = trainings.divided(cache, fold)
         of_fold = _sounds(parts, arguments.data, arguments.clips)
         for seed in arguments.seeds:
             model = _model(parts, fold, seed)
-            for one in robustness.listen(model, of_fold, seed=0):
-                heard.setdefault(one.condition, []).append(replace(one, rows=one.rows + len(sounds)))
-            alone.append(robustness.ambience_verdicts(model, of_fold, RobustnessParams().confidence, seed=fold))
+            for one in robustness.predict(model, of_fold, seed=0):
+                predictions.setdefault(one.condition, []).append(replace(one, rows=one.rows + len(sounds)))
+            for family, answers in open_set.answers_to_far_sounds(model, seed=fold).items():
+                verdicts[family].append(open_set.verdicts(answers, model.classes, THRESHOLD)["any"])
             sounds += of_fold  # once for each seed: its recordings stay one unit of the bootstrap
     pooled = [
-        Heard(name, *(np.concatenate([getattr(one, part) for one in ones]) for part in ("rows", "answers")))
-        for name, ones in heard.items()
+        Predictions(
+            name,
+            np.concatenate([one.rows for one in ones]),
+            np.concatenate([one.predicted for one in ones]),
+            ones[0].in_training,
+        )
+        for name, ones in predictions.items()
     ]
-    shares = [found["share_with_short_sound_verdict"] for found in alone]
     results = {
         "test_folds": arguments.folds,
         "seeds": arguments.seeds,
         "conditions": robustness.table(pooled, sounds, parts.classes, seed=0),  # clips of all seeds
-        "ambience_alone": {
-            "windows": sum(found["windows"] for found in alone),
-            "confidence": RobustnessParams().confidence,
-            "share_with_short_sound_verdict": round(float(np.mean(shares)), 4),
-            "of_each_file": shares,
+        "verdicts": {
+            "confidence": THRESHOLD,
+            **{family: round(float(np.mean(shares)), 4) for family, shares in verdicts.items()},
         },
     }
     record.write(arguments.json, results, RESTS_ON, machine)
@@ -93,8 +97,8 @@ def _model(parts: Parts, fold: int, seed: int) -> Model:
     card = Card(
         architecture="compact",
         classes=parts.classes,
-        temperature=temperature(fold),
-        unknown_threshold=0.0,
+        **asdict(Decisions(temperature=temperature(fold))),
+        operating_points={},
         front_end=front_end.as_dict(),
         front_end_version=FRONT_END_VERSION,
         probe_db=probe_db(LogMel(front_end)),

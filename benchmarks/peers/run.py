@@ -30,10 +30,12 @@ import record
 import trainings
 from earshot.clips.extra import open_extra_clips
 from earshot.clips.parts import Part, Parts
+from earshot.decisions.fitting.temperature import fit_temperature
 from earshot.deployment.config import QuantizationParams
 from earshot.deployment.convert import to_files
 from earshot.deployment.quantize import run_logits
-from earshot.evaluation.calibration import brier_score, fit_temperature, negative_log_likelihood, reliability
+from earshot.evaluation.calibration import brier_score, negative_log_likelihood, reliability
+from earshot.evaluation.report import calibration_error
 from earshot.model.scores import softmax
 from earshot.training.config import TrainParams
 from earshot.training.loop import Clips, fit
@@ -237,8 +239,7 @@ def _confidence(
     right = logits.argmax(axis=1) == labels
     found = reliability(calibrated.max(axis=1), right, bins=10, recordings=recordings)
     return {
-        "ece": round(found.ece, 4),
-        "ece_corrected": round(found.ece_corrected, 4),
+        **calibration_error(found),
         "nll": round(negative_log_likelihood(calibrated, labels), 4),
         "nll_uncalibrated": round(negative_log_likelihood(plain, labels), 4),
         "brier": round(brier_score(calibrated, labels), 4),

@@ -25,12 +25,13 @@ import trainings
 from earshot.clips.cache import open_cache
 from earshot.clips.parts import load_parts
 from earshot.clips.split import SplitParams
-from earshot.deployment.candidate import make_candidate
+from earshot.decisions.config import OperatingPointsParams, UnknownParams
+from earshot.decisions.decisions import Decisions
+from earshot.deployment.candidate import CandidateParams, make_candidate
 from earshot.deployment.config import INT8, GateParams, QuantizationParams
 from earshot.evaluation import open_set
+from earshot.evaluation.answers import Answers, single_windows
 from earshot.evaluation.bootstrap import paired_accuracy_difference
-from earshot.evaluation.unknown import UnknownParams
-from earshot.model.scores import known, softmax
 from earshot.model.session import Model
 from earshot.training.config import TrainParams
 from earshot.training.validated import fit_parts
@@ -59,7 +60,7 @@ def main() -> None:
     trainings.extra_clips(cache)
     paths = [WORK / f"without-{'-'.join(left_out)}-fold{arguments.fold}-{arguments.seed}.npz" for left_out in turns]
     jobs = [
-        (path, partial(_answers, cache, arguments.fold, left_out, arguments.seed))
+        (path, partial(_answers, cache, arguments.data, arguments.fold, left_out, arguments.seed))
         for path, left_out in zip(paths, turns, strict=True)
     ]
     trainings.run(jobs, arguments.workers)
@@ -72,7 +73,7 @@ def main() -> None:
     print(json.dumps(results, indent=2))
 
 
-def _answers(cache: Path, fold: int, left_out: tuple[str, ...], seed: int) -> dict[str, np.ndarray]:
+def _answers(cache: Path, data: Path, fold: int, left_out: tuple[str, ...], seed: int) -> dict[str, np.ndarray]:
     split = SplitParams(test_folds=(fold,), val_fraction=VAL_FRACTION, unknown_classes=left_out)
     parts = load_parts(split, trainings.SPLIT_SEED, cache)
     state = WORK / f"state-{'-'.join(left_out)}-fold{fold}-{seed}"
@@ -81,8 +82,9 @@ def _answers(cache: Path, fold: int, left_out: tuple[str, ...], seed: int) -> di
     fitted = fit_parts(
         parts, trainings.FRONT_END, TrainParams(), seed, lambda name: state / f"{name}.pt", False, extra_clips=others
     )
-    settings = QuantizationParams(), GateParams(), UnknownParams()
-    made = make_candidate(fitted.trained.checkpoint, fitted.out_of_fold, parts, trainings.PLAIN, *settings, 10, seed)
+    settings = CandidateParams(QuantizationParams(), GateParams(), UnknownParams(), OperatingPointsParams(), bins=10)
+    network = fitted.trained.checkpoint
+    made = make_candidate(network, fitted.out_of_fold, parts, data, trainings.PLAIN, settings, seed)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / INT8
         path.write_bytes(made.int8)
@@ -92,7 +94,9 @@ def _answers(cache: Path, fold: int, left_out: tuple[str, ...], seed: int) -> di
     said = {"line": np.array(model.card.unknown_threshold), "temperature": np.array(model.card.temperature)}
     said |= {"test_labels": test.labels, "near_labels": near.clips["label"].to_numpy(dtype=str)}
     said |= {"near_folds": near.clips["fold"].to_numpy(), "far_labels": np.repeat(list(far), open_set.FAR_WINDOWS)}
-    said |= {f"val_{key}": value for key, value in vars(made.answers["val"]).items()}
+    val = made.answers["val_first"]
+    said |= {"val_logits": val.logits, "val_background_logits": val.background_logits, "val_labels": val.labels}
+    said |= {"val_recordings": val.recordings}
     said["int8_file"] = np.frombuffer(made.int8, np.uint8)  # to be asked about other sounds later
     sounds = {
         "test": (test.features, test.clips["recording"].to_numpy(dtype=str)),
@@ -110,20 +114,18 @@ def _answers(cache: Path, fold: int, left_out: tuple[str, ...], seed: int) -> di
 def _judge(turns: list[Any], fold: int) -> dict[str, Any]:
     """Figures of the classes' own clips, turn by turn, and of all families of all turns."""
     rows: dict[str, list[dict[str, Any]]] = {"near": [], "far": []}
-    pairs: dict[str, list[tuple[open_set.Heard, open_set.Heard]]] = {"near": [], "far": []}
+    pairs: dict[str, list[tuple[Answers, Answers]]] = {"near": [], "far": []}
     of_known, costs = [], []
     for number, said in enumerate(turns):
-        test, near, far = (_heard(said, name) for name in ("test", "near", "far"))
+        test, near, far = (_answers_of(said, name) for name in ("test", "near", "far"))
         tested = said["near_folds"] == fold  # those of the other folds are left to compare scores by
         near, near_labels = near.rows(tested), said["near_labels"][tested]
-        line, labels = float(said["line"]), said["test_labels"]
-        of_known.append(open_set.known_figures(test, labels, line))
-        right = test.probabilities.argmax(axis=1) == labels
-        costs.append((right & (test.known >= line), right, test.recordings, labels + 100 * number))
-        for where, heard, names in (("near", near, near_labels), ("far", far, said["far_labels"])):
+        of_known.append(open_set.known_figures(test))
+        costs.append((test.right & ~test.unknown, test.right, test.recordings, test.labels + 100 * number))
+        for where, answers, names in (("near", near, near_labels), ("far", far, said["far_labels"])):
             for name in np.unique(names).tolist():
-                family = heard.rows(names == name)
-                rows[where].append(open_set.family_row(name, where == "near", test, family, line))
+                family = answers.rows(names == name)
+                rows[where].append(open_set.family_row(name, where == "near", test, family))
                 pairs[where].append((test, family))
     cost, low, high = paired_accuracy_difference(*(np.concatenate(parts) for parts in zip(*costs, strict=True)))
     return {
@@ -135,15 +137,14 @@ def _judge(turns: list[Any], fold: int) -> dict[str, Any]:
     }
 
 
-def _heard(said: Any, name: str) -> open_set.Heard:
-    logits, background_logits, temperature = (
-        said[f"{name}_logits"],
-        said[f"{name}_background_logits"],
-        float(said["temperature"]),
-    )
-    return open_set.Heard(
-        softmax(logits, temperature), known(logits, background_logits, temperature), said[f"{name}_recordings"]
-    )
+def _answers_of(said: Any, name: str) -> Answers:
+    """Kept logits as answers; all clips of UrbanSound8K are of one window."""
+    logits, count = said[f"{name}_logits"], len(said[f"{name}_logits"])
+    labels = said["test_labels"] if name == "test" else np.full(count, logits.shape[1])
+    whole = single_windows(np.zeros((count, 0, 0), np.float16))
+    rule = Decisions(temperature=float(said["temperature"]), unknown_threshold=float(said["line"]))
+    background, names = said[f"{name}_background_logits"], said[f"{name}_recordings"]
+    return Answers(logits, background, whole.peak, whole.clip, whole.windowed, labels, names, rule)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,6 @@ class AuditParams(Params):
     max_rejected_fraction: float = Field(
         0.02, ge=0, le=1, description="share of files that may be unusable before the pipeline stops"
     )
-    silence_db: float = Field(
-        -60.0, le=0, description="a file whose highest sample lies below this is called silent; decibels of full scale"
-    )
     clipped_fraction: float = Field(
         0.001,
         ge=0,

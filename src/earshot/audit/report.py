@@ -12,6 +12,7 @@ from earshot.audit.config import AuditParams
 from earshot.audit.inspect import FileReport
 from earshot.clips.split import shared_recordings
 from earshot.clips.table import SOURCE
+from earshot.hearing.silence import SILENCE_DB
 
 WARNINGS = ("silent", "clipped", "dc_offset", "duration_mismatch", "truncated", "damaged", "cancelling")
 NAMED = 50  # files named for each warning; all of them are counted and marked in the per-file table
@@ -30,7 +31,7 @@ def file_table(clips: pd.DataFrame, reports: list[FileReport], params: AuditPara
     good = table["reason"] == ""
     off = (table["duration_s"] - table["expected_s"]).abs() > params.duration_tolerance_s  # False where it is unknown
     applies = {
-        "silent": good & (table["peak_db"] < params.silence_db),
+        "silent": good & (table["peak_db"] < SILENCE_DB),
         "clipped": good & (table["clipped_fraction"] > params.clipped_fraction),
         "dc_offset": good & (table["dc_offset"].abs() > params.dc_offset),
         "duration_mismatch": good & off,

@@ -13,6 +13,7 @@ from earshot.clips.table import DatasetError, read_clips
 
 LOGMEL = "logmel.npy"
 INDEX = "index.csv"
+_ADDED = ["frames", "truncated_s", "peak"]  # to the columns of the table of clips
 
 
 def open_cache(directory: Path) -> tuple[np.ndarray, pd.DataFrame]:
@@ -27,7 +28,7 @@ def open_cache(directory: Path) -> tuple[np.ndarray, pd.DataFrame]:
     """
     index = read_clips(directory / INDEX)
     try:
-        index[["frames", "truncated_s"]] = pd.read_csv(directory / INDEX, usecols=["frames", "truncated_s"])
+        index[_ADDED] = pd.read_csv(directory / INDEX, usecols=_ADDED)[_ADDED]
         logmel = np.load(directory / LOGMEL, mmap_mode="r")
     except (FileNotFoundError, ValueError) as error:
         raise DatasetError(f"{directory} is not a feature cache ({error}): run `dvc repro`, which makes it") from error

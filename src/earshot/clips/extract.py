@@ -36,8 +36,8 @@ def build(
         workers: processes; one a processor by default. Their number changes no byte.
 
     Returns:
-        The index: `clips` with two more columns, `frames` (frames centred on sound, the rest is padding) and
-        `truncated_s` (seconds cut off).
+        The index: `clips` with three more columns, `frames` (frames centred on sound, the rest is padding),
+        `truncated_s` (seconds cut off) and `peak` (largest magnitude of what was kept, full scale at 1).
 
     Raises:
         DatasetError: a file that cannot be decoded; the message names it.
@@ -49,7 +49,7 @@ def build(
         shape = (len(clips), params.n_mels, params.window_frames)
         whole = np.lib.format.open_memmap(logmel, mode="w+", dtype=np.float16, shape=shape)
         frames = np.zeros(len(clips), np.int64)
-        truncated_s = np.zeros(len(clips))
+        truncated_s, peaks = np.zeros(len(clips)), np.zeros(len(clips))
         paths = locate(clips, root)
         with (
             process_pool(min(workers or os.cpu_count() or 1, -(-len(paths) // _BATCH))) as pool,
@@ -61,14 +61,14 @@ def build(
             }
             try:
                 for future in as_completed(futures):
-                    for row, (sounding, cut_s) in enumerate(future.result(), start=futures[future]):
-                        frames[row], truncated_s[row] = sounding, cut_s
+                    for row, found in enumerate(future.result(), start=futures[future]):
+                        frames[row], truncated_s[row], peaks[row] = found
                         bar.update()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         whole.flush()
-        index = clips.assign(frames=frames, truncated_s=truncated_s)
+        index = clips.assign(frames=frames, truncated_s=truncated_s, peak=peaks)
         index.astype({"salience": "Int64"}).to_csv(directory / INDEX, index=False, lineterminator="\n")
     return index
 
@@ -83,8 +83,8 @@ def summary(index: pd.DataFrame, params: FrontEndParams) -> str:
     )
 
 
-def _compute(logmel: Path, first: int, paths: Sequence[str], params: FrontEndParams) -> list[tuple[int, float]]:
-    """In a worker: fill the rows from `first` on; returns frames that hold sound and seconds cut off of each."""
+def _compute(logmel: Path, first: int, paths: Sequence[str], params: FrontEndParams) -> list[tuple[int, float, float]]:
+    """In a worker: fill the rows from `first` on; returns frames that hold sound, seconds cut off and peak of each."""
     rows = np.load(logmel, mmap_mode="r+")[first : first + len(paths)]
     front_end = LogMel(params)
     kept = []
@@ -97,7 +97,9 @@ def _compute(logmel: Path, first: int, paths: Sequence[str], params: FrontEndPar
             ) from error
         row[:] = clip_features(samples, front_end)
         sounding = min(params.window_frames, 1 + length // params.hop_length)
-        kept.append((sounding, round(max(0, length - params.window_samples) / params.sample_rate_hz, 6)))
+        peak = float(np.abs(samples[: params.window_samples]).max())
+        cut_s = max(0, length - params.window_samples) / params.sample_rate_hz
+        kept.append((sounding, round(cut_s, 6), round(peak, 9)))
     return kept
 
 

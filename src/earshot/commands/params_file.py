@@ -15,10 +15,10 @@ from earshot.clips.turns import CrossvalParams
 from earshot.core.files import write_json
 from earshot.core.front_end import FrontEndParams
 from earshot.core.params import Params
+from earshot.decisions.config import OperatingPointsParams, UnknownParams
 from earshot.deployment.config import GateParams, QuantizationParams
 from earshot.evaluation.config import EvaluationParams
 from earshot.evaluation.robustness import RobustnessParams
-from earshot.evaluation.unknown import UnknownParams
 from earshot.service.config import ServiceParams
 from earshot.sources.registry import NAMES
 from earshot.stream.config import TimelineParams
@@ -42,6 +42,7 @@ class ParamsFile(Params):
     quantization: QuantizationParams = Field(default_factory=QuantizationParams)
     gate: GateParams = Field(default_factory=GateParams)
     unknown: UnknownParams = Field(default_factory=UnknownParams)
+    operating_points: OperatingPointsParams = Field(default_factory=OperatingPointsParams)
     robustness: RobustnessParams = Field(default_factory=RobustnessParams)
     timeline: TimelineParams = Field(default_factory=TimelineParams)
     service: ServiceParams = Field(default_factory=ServiceParams)

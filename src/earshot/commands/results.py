@@ -59,16 +59,14 @@ def summary(
 
 def _confidence(found: dict[str, Any]) -> str:
     return (
-        f"calibration error {found['ece']:.3f}, {found['ece_corrected']:.3f} more than chance makes; negative "
-        f"log-likelihood {found['nll']:.3f}, uncalibrated {found['nll_uncalibrated']:.3f}"
+        f"ECE {found['ece']:.3f}, if calibrated {found['ece_if_calibrated']:.3f} "
+        f"({found['ece_if_calibrated_low']:.3f} to {found['ece_if_calibrated_high']:.3f}); negative log-likelihood "
+        f"{found['nll']:.3f}, uncalibrated {found['nll_uncalibrated']:.3f}"
     )
 
 
 def _robustness(found: dict[str, Any]) -> str:
-    return (
-        f"{found['worst_condition']} costs most: {found['worst_change_points']:+.1f} points; ambience alone is taken "
-        f"for a short sound in {found['ambience_alone']['share_with_short_sound_verdict']:.1%}"
-    )
+    return f"{found['worst_condition']} costs most: {found['worst_change_points']:+.1f} points"
 
 
 def _open_set(found: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ SECTIONS = (
     "quantization",
     "gate",
     "unknown",
+    "operating_points",
     "robustness",
     "service",
     "timeline",

@@ -13,6 +13,12 @@ class QuantizationParams(Params):
     calibration_clips: int = Field(
         300, ge=1, description="training clips, stratified by class, whose activations set the INT8 ranges"
     )
+    long_sounds: int = Field(
+        100,
+        ge=1,
+        description="sounds longer than a window, of validation and of test, at most: what answers over windows and "
+        "events are calibrated on",
+    )
     latency_runs: int = Field(300, ge=1, description="timed runs for metrics/latency.json")
 
 
@@ -31,6 +37,15 @@ class GateParams(Params):
         description="calibration error of the INT8 file, with its temperature, less that of fp32 with its own (the "
         "cumulative one, which needs no bins)",
     )
+    max_known_crossings: float = Field(
+        0.08,
+        description="share of windows whose score `known` the two files put on different sides of a threshold, at the "
+        "worst of 19 thresholds",
+    )
+    max_frame_crossings: float = Field(
+        0.1, description="of frames and classes above a threshold in either file, the share that only one file has"
+    )
+    min_event_agreement: float = Field(0.85, description="share of events that both files find in long sounds")
     max_export_difference: float = Field(
         1e-4, description="largest difference between a PyTorch and an ONNX fp32 logit"
     )

@@ -3,36 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from earshot.deployment.config import GateParams
+from earshot.deployment.stream_parity import StreamParity
+from earshot.evaluation.answers import Answers
 from earshot.evaluation.calibration import cumulative_calibration_error, reliability
-from earshot.model.scores import softmax
 
 MIN_LOST_CLIPS = 2  # net clips a class must lose before its recall drop counts
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Logits (clips, classes) of one file, and the temperature they are divided by."""
-
-    logits: np.ndarray
-    temperature: float
-
-    @property
-    def decisions(self) -> np.ndarray:
-        """Class number for each clip."""
-        return self.logits.argmax(axis=1)
-
-    def cumulative_error(self, labels: np.ndarray) -> float:
-        """Calibration error without bins at this temperature."""
-        confidence = softmax(self.logits, self.temperature).max(axis=1)
-        return cumulative_calibration_error(confidence, self.decisions == labels)
-
-    def ece(self, labels: np.ndarray, bins: int) -> float:
-        """Expected calibration error at this temperature, `bins` bins of equal mass."""
-        confidence = softmax(self.logits, self.temperature).max(axis=1)
-        return reliability(confidence, self.decisions == labels, bins=bins).ece
 
 
 @dataclass(frozen=True)
@@ -61,12 +37,12 @@ class Parity:
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}
 
 
-def compare(fp32: Scores, int8: Scores, labels: np.ndarray, classes: tuple[str, ...], bins: int) -> Parity:
+def compare(fp32: Answers, int8: Answers, classes: tuple[str, ...], bins: int) -> Parity:
     """Compare the two files' answers to the same clips.
 
     `max_class_recall_drop` is over classes with at least `MIN_LOST_CLIPS` net lost clips, 0 where there is none.
     """
-    right = {"fp32": fp32.decisions == labels, "int8": int8.decisions == labels}
+    labels, right = fp32.labels, {"fp32": fp32.right, "int8": int8.right}
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(classes):
         of_class = labels == number
@@ -77,23 +53,31 @@ def compare(fp32: Scores, int8: Scores, labels: np.ndarray, classes: tuple[str, 
         rows.append({"class": name, "support": support, **recalls, "lost": lost, "gained": gained})
     counted = [row for row in rows if row["lost"] - row["gained"] >= MIN_LOST_CLIPS]
     worst = max(counted, key=lambda row: row["fp32_recall"] - row["int8_recall"], default=None)
+    confidence = {"fp32": fp32.probabilities.max(axis=1), "int8": int8.probabilities.max(axis=1)}
+    ece = {kind: reliability(of_file, right[kind], bins=bins, draws=1).ece for kind, of_file in confidence.items()}
+    error = {kind: cumulative_calibration_error(of_file, right[kind]) for kind, of_file in confidence.items()}
     return Parity(
         fp32_accuracy=float(right["fp32"].mean()),
         int8_accuracy=float(right["int8"].mean()),
         accuracy_drop=float(right["fp32"].mean() - right["int8"].mean()),
-        agreement=float((fp32.decisions == int8.decisions).mean()),
+        agreement=float((fp32.predicted == int8.predicted).mean()),
         max_class_recall_drop=worst["fp32_recall"] - worst["int8_recall"] if worst else 0.0,
         max_class_recall_drop_class=worst["class"] if worst else "",
         max_net_lost_clips=max(row["lost"] - row["gained"] for row in rows),
-        fp32_ece=fp32.ece(labels, bins),
-        int8_ece=int8.ece(labels, bins),
-        calibration_error_increase=int8.cumulative_error(labels) - fp32.cumulative_error(labels),
+        fp32_ece=ece["fp32"],
+        int8_ece=ece["int8"],
+        calibration_error_increase=error["int8"] - error["fp32"],
         classes=rows,
     )
 
 
 def over_budget(
-    val: Parity, export_difference: float, float_convolutions: int, saturating_pairs: int, gate: GateParams
+    val: Parity,
+    streams: StreamParity,
+    export_difference: float,
+    float_convolutions: int,
+    saturating_pairs: int,
+    gate: GateParams,
 ) -> list[str]:
     """Every budget that a candidate breaks on validation and by how much, in words; empty when it may be released."""
     found = []
@@ -101,6 +85,10 @@ def over_budget(
     def at_most(what: str, value: float, budget: float, key: str) -> None:
         if not value <= budget:
             found.append(f"{what} is {value:.6g}, {value - budget:.6g} over gate.{key} = {budget:g}")
+
+    def at_least(what: str, value: float, budget: float, key: str) -> None:
+        if not value >= budget:
+            found.append(f"{what} is {value:.6g}, {budget - value:.6g} under gate.{key} = {budget:g}")
 
     at_most("accuracy drop", val.accuracy_drop, gate.max_accuracy_drop, "max_accuracy_drop")
     of_class = f"recall drop of {val.max_class_recall_drop_class or 'any class'}"
@@ -110,9 +98,10 @@ def over_budget(
     at_most("PyTorch to ONNX difference", export_difference, gate.max_export_difference, "max_export_difference")
     pairs = "count of weight pairs that CPUs without VNNI cut off"
     at_most(pairs, saturating_pairs, gate.max_saturating_pairs, "max_saturating_pairs")
-    if not val.agreement >= gate.min_agreement:
-        short = gate.min_agreement - val.agreement
-        found.append(f"agreement is {val.agreement:.6g}, {short:.6g} under gate.min_agreement = {gate.min_agreement:g}")
+    at_most("share of crossed known", streams.known_crossings, gate.max_known_crossings, "max_known_crossings")
+    at_most("share of crossed frames", streams.frame_crossings, gate.max_frame_crossings, "max_frame_crossings")
+    at_least("agreement", val.agreement, gate.min_agreement, "min_agreement")
+    at_least("agreement of events", streams.event_agreement, gate.min_event_agreement, "min_event_agreement")
     if float_convolutions:
         found.append(f"{float_convolutions} convolutions were not quantised; all must be")
     return found

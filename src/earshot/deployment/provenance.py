@@ -11,7 +11,7 @@ from earshot.core.params import read
 from earshot.model.card import without_paths
 
 STAGES = ("download", "audit", "features", "extra_clips", "train", "quantize")  # all that a model's bytes come from
-SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "quantization", "unknown")
+SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "quantization", "unknown", "operating_points")
 _CODE_HASH_DIGITS = (
     16  # enough to tell versions of a file apart; all 64 of sixty files would be a hundredth of the model
 )

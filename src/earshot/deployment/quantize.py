@@ -60,27 +60,21 @@ def quantize(model: onnx.ModelProto, calibration: np.ndarray) -> onnx.ModelProto
     return _stripped(_with_corrected_bias(quantized, run_logits(model, calibration), calibration))
 
 
-def run_logits(model: onnx.ModelProto, features: np.ndarray) -> np.ndarray:
-    """Logits (clips, classes) of float16 decibels (clips, n_mels, frames), in onnxruntime as the service runs it."""
-    return run_outputs(model, features)[0]
-
-
 def probe_probabilities(model: onnx.ModelProto, front_end: FrontEndParams, temperature: float) -> list[list[float]]:
     """The answers of `model` to the probe windows, as a card keeps them."""
     return softmax(run_logits(model, probe_windows(front_end)), temperature).round(4).tolist()
 
 
-def run_outputs(model: onnx.ModelProto, features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """The same, and the logits of none of the classes, (clips, 1), where the network has them."""
+def run_logits(model: onnx.ModelProto, features: np.ndarray) -> np.ndarray:
+    """Logits (clips, classes) of float16 decibels (clips, n_mels, frames), in onnxruntime as the service runs it."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "model.onnx"
         onnx.save(model, path)
         session = open_session(path)
-    wanted = [output.name for output in model.graph.output if output.name in ("logits", "background_logits")]
     starts = range(0, len(features), _BATCH)
-    said = [session.run(wanted, {"log_mel": features[i : i + _BATCH].astype(np.float32)}) for i in starts]
-    logits, *background_logits = (np.concatenate(parts) for parts in zip(*said, strict=True))
-    return logits, background_logits[0] if background_logits else None
+    return np.concatenate(
+        [session.run(["logits"], {"log_mel": features[i : i + _BATCH].astype(np.float32)})[0] for i in starts]
+    )
 
 
 def choose_calibration(labels: np.ndarray, clips: int, seed: int) -> np.ndarray:

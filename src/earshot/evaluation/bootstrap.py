@@ -84,6 +84,12 @@ def paired_accuracy_difference(
     Both are resampled together, so what makes a recording hard for both cancels. An interval that excludes 0 says
     that the difference is more than luck with these recordings.
 
+    Where both are right equally often in every recording, resamples do not vary, and the bootstrap would claim that
+    they never differ. The interval then says how many recordings could: n of them without one that differs leave room
+    for a share of 1 - (alpha / 2) ** (1 / n) in either direction, some 3.7 / n at 95 % (Clopper and Pearson 1934; one
+    side of it is the rule of three, 3 / n: Hanley and Lippman-Hand, "If Nothing Goes Wrong, Is Everything All Right?",
+    JAMA 249(13), 1983). A recording counts as one there, whatever its number of clips.
+
     Args:
         correct_a: (n,) bool.
         correct_b: (n,) bool, for the same clips.
@@ -99,7 +105,11 @@ def paired_accuracy_difference(
     a, b = np.asarray(correct_a, dtype=np.float64), np.asarray(correct_b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise ValueError(f"need the same clips twice, not arrays of shape {a.shape} and {b.shape}")
-    low, high = _bootstrap(group(a - b, recordings, labels), resamples, seed, confidence)
+    units = group(a - b, recordings, labels)
+    if not units.correct.any():
+        _, bound = _exact(False, len(units.clips), confidence)
+        return 0.0, -bound, bound
+    low, high = _bootstrap(units, resamples, seed, confidence)
     return float((a - b).mean()), low, high
 
 

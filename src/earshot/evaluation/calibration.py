@@ -1,27 +1,28 @@
-"""Whether a confidence of 0.8 is right in 80 % of cases, and the one number that can mend it."""
+"""Whether a confidence of 0.8 is right in 80 % of cases."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
-
-from earshot.model.scores import softmax
-
-TEMPERATURES = (0.05, 20.0)  # the range searched: a logit gap of 1 becomes one of 20, or of 0.05
 
 
 @dataclass(frozen=True)
 class Reliability:
     """Confidence against accuracy, in bins of about equally many clips, by rising confidence.
 
+    "If calibrated" is what a model would be measured to have whose confidences are these and are exactly right: its
+    answers are drawn anew, each right with the probability of its confidence (consistency resampling: Bröcker and
+    Smith, "Increasing the Reliability of Reliability Diagrams", Weather and Forecasting 22(3), 2007).
+
     Attributes:
         lower, upper: (b,) smallest and largest confidence in each bin.
         confidence: (b,) mean confidence.
         accuracy: (b,) share of correct clips.
         clips: (b,) int.
-        noise: (b,) standard deviation of (accuracy - confidence) that a perfectly calibrated model would show by
-            chance with these clips and recordings.
+        accuracy_if_calibrated: (2, b) the 95 % interval of `accuracy`, if calibrated.
+        ece_if_calibrated: mean of `ece`, if calibrated. It is not 0, since a bin of few clips misses its own mean by
+            chance.
+        ece_if_calibrated_low, ece_if_calibrated_high: the 95 % interval of `ece`, if calibrated.
     """
 
     lower: np.ndarray
@@ -29,7 +30,10 @@ class Reliability:
     confidence: np.ndarray
     accuracy: np.ndarray
     clips: np.ndarray
-    noise: np.ndarray
+    accuracy_if_calibrated: np.ndarray
+    ece_if_calibrated: float
+    ece_if_calibrated_low: float
+    ece_if_calibrated_high: float
 
     @property
     def weight(self) -> np.ndarray:
@@ -41,32 +45,14 @@ class Reliability:
         """Expected calibration error in [0, 1]: the mean distance of accuracy from confidence, weighted by clips."""
         return float(self.weight @ np.abs(self.accuracy - self.confidence))
 
-    @property
-    def ece_floor(self) -> float:
-        """The ECE that a perfectly calibrated model would be measured to have: the mean of the noise's size.
-
-        It is not 0, since a bin of few clips misses its own mean by chance.
-        """
-        return float(self.weight @ self.noise * np.sqrt(2 / np.pi))
-
-    @property
-    def ece_corrected(self) -> float:
-        """ECE without its floor, taken off in quadrature: sqrt(ece^2 - floor^2), and 0 below the floor.
-
-        Roelofs et al., "Mitigating Bias in Calibration Error Estimation", AISTATS 2022, measure how much the binned
-        ECE exceeds the true one: by all of the floor at perfect calibration, by nothing far from it. Subtracting the
-        floor everywhere would turn a true 0.10 into 0.05 on a few hundred clips. In quadrature a true 0.05 and more
-        is kept, and at perfect calibration about a third of the floor is left. The noise in each bin is taken as
-        normal, after Kumar et al., "Verified Uncertainty Calibration", NeurIPS 2019.
-        """
-        return float(np.sqrt(max(0.0, self.ece**2 - self.ece_floor**2)))
-
 
 def reliability(
     confidence: np.ndarray,
     correct: np.ndarray,
     recordings: Sequence[str] | np.ndarray | None = None,
     bins: int = 10,
+    draws: int = 1000,
+    seed: int = 0,
 ) -> Reliability:
     """Bin clips by confidence. Bins hold equally many clips, which biases the ECE less than equal widths do.
 
@@ -76,9 +62,11 @@ def reliability(
     Args:
         confidence: (n,) in [0, 1], the probability of the predicted class.
         correct: (n,) bool.
-        recordings: (n,) names. Clips of one recording err together, and the noise is larger for it. None: every clip
-            stands alone.
+        recordings: (n,) names. Clips of one recording err together, and answers are drawn so that they do as much as
+            here. None: every clip stands alone.
         bins: how many.
+        draws: of the answers of a calibrated model.
+        seed: of the draws.
     """
     confidence, correct = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     if confidence.shape != correct.shape or confidence.ndim != 1 or not len(confidence):
@@ -91,82 +79,24 @@ def reliability(
     lower, upper = np.full(len(filled), np.inf), np.full(len(filled), -np.inf)
     np.minimum.at(lower, member, confidence)
     np.maximum.at(upper, member, confidence)
-    variance = np.bincount(member, confidence * (1 - confidence)) / count**2
-    if recordings is not None:
-        residual = (correct - confidence) - (accuracy - mean_confidence)[member]
-        variance *= _design_effect(residual, member, recordings)
-    return Reliability(lower, upper, mean_confidence, accuracy, count, np.sqrt(variance))
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray, recordings: Sequence[str] | np.ndarray) -> float:
-    """The temperature that calibrates `logits`, as far from 1 as the recordings carry it.
-
-    One parameter, so that no prediction changes: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
-    Clips of one recording err together, so the likeliest temperature of a hundred recordings is often further from that
-    of the next hundred than 1 is. Its logarithm is therefore shrunk by how uncertain it is: by the factor
-    max(0, 1 - variance / square) of James and Stein, with the variance of Liang and Zeger ("Longitudinal data analysis
-    using generalized linear models", Biometrika 73(1), 1986), in which a recording is one observation. Of many
-    recordings it stays as it is; of one alone, or without an error to learn from, it is 1.
-
-    Args:
-        logits: (n, C), of clips that took no part in training.
-        labels: (n,) int.
-        recordings: (n,) names.
-
-    Returns:
-        T in `TEMPERATURES`.
-    """
-    logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
-    if logits.ndim != 2 or not len(labels) or not labels.shape == np.shape(recordings) == logits.shape[:1]:
-        raise ValueError(
-            f"need logits (n, C), labels (n,) and recordings (n,), not shapes {logits.shape}, {labels.shape} and "
-            f"{np.shape(recordings)}"
-        )
-    likeliest = likeliest_temperature(logits, labels)
-    if likeliest == TEMPERATURES[0]:  # no error says how sure such answers may be
-        return 1.0
-    log_temperature = float(np.log(likeliest))
-    variance = _variance(log_temperature, logits, labels, recordings)
-    if variance >= log_temperature**2:
-        return 1.0
-    return float(np.exp(log_temperature * (1 - variance / log_temperature**2)))
-
-
-def likeliest_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature whose softmax gives `labels` the smallest mean negative log-likelihood, in `TEMPERATURES`.
-
-    The loss is convex in 1 / T; its minimum is where the mean logit under the model equals that of the true class. The
-    lower end means that every clip is right, the upper that logits tell nothing.
-    """
-    true_logit = logits[np.arange(len(labels)), labels]
-
-    def slope(log_temperature: float) -> float:
-        """Derivative of the loss by 1 / T; it falls as T rises."""
-        probabilities = softmax(logits, float(np.exp(log_temperature)))
-        return float(((probabilities * logits).sum(axis=1) - true_logit).mean())
-
-    low, high = np.log(TEMPERATURES)
-    if slope(low) <= 0:
-        return TEMPERATURES[0]
-    if slope(high) >= 0:
-        return TEMPERATURES[1]
-    return float(np.exp(optimize.brentq(slope, low, high, xtol=1e-10)))
-
-
-def _variance(
-    log_temperature: float, logits: np.ndarray, labels: np.ndarray, recordings: Sequence[str] | np.ndarray
-) -> float:
-    """Variance of the likeliest log temperature over draws of recordings; infinite where they cannot tell."""
-    names, recording = np.unique(recordings, return_inverse=True)
-    scaled = logits / np.exp(log_temperature)
-    probabilities = softmax(scaled)
-    mean = (probabilities * scaled).sum(axis=1)
-    curvature = float(((probabilities * (scaled - mean[:, None]) ** 2).sum(axis=1)).sum())
-    if len(names) < 2 or curvature == 0:
-        return float("inf")
-    of_clips = scaled[np.arange(len(labels)), labels] - mean  # the slope of each clip's loss by log T
-    of_recordings = np.bincount(recording, of_clips)
-    return float((of_recordings**2).sum() * len(names) / (len(names) - 1) / curvature**2)
+    names = np.arange(len(confidence)) if recordings is None else np.asarray(recordings).astype(str)
+    recording = np.unique(names, return_inverse=True)[1]
+    residual = (correct - confidence) - (accuracy - mean_confidence)[member]
+    together = _correlation(residual, confidence, recording)
+    drawn = _accuracy_if_calibrated(confidence, member, recording, together, draws, seed)
+    ece = np.abs(drawn - mean_confidence) @ (count / count.sum())
+    low, high = np.quantile(ece, [0.025, 0.975])
+    return Reliability(
+        lower,
+        upper,
+        mean_confidence,
+        accuracy,
+        count,
+        np.quantile(drawn, [0.025, 0.975], axis=0),
+        float(ece.mean()),
+        float(low),
+        float(high),
+    )
 
 
 def cumulative_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
@@ -194,16 +124,36 @@ def brier_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(((probabilities - truth) ** 2).sum(axis=1).mean())
 
 
-def _design_effect(residual: np.ndarray, member: np.ndarray, recordings: Sequence[str] | np.ndarray) -> float:
-    """How many times larger the variance of a bin's mean is because clips of one recording err together, at least 1.
+def _correlation(residual: np.ndarray, confidence: np.ndarray, recording: np.ndarray) -> float:
+    """How much two clips of one recording err together, in [0, 1]: the exchangeable correlation of their residuals.
 
-    Kish, "Survey Sampling", 1965: the variance with each recording's residuals added up, over the variance with each
-    clip alone; one figure from all bins, since most bins are too small for their own.
+    The moment estimator of Liang and Zeger (Biometrika 73(1), 1986), over all pairs of clips of a recording. 0 where no
+    recording has two clips.
     """
-    alone = (residual**2).sum()
-    if alone == 0:
-        return 1.0
-    names = np.unique(np.asarray(recordings).astype(str), return_inverse=True)[1]
-    unit = np.unique(np.stack([member, names]), axis=1, return_inverse=True)[1]
-    together = (np.bincount(unit.ravel(), residual) ** 2).sum()
-    return max(1.0, float(together / alone))
+    deviation = np.sqrt(confidence * (1 - confidence))
+
+    def pairs(values: np.ndarray) -> float:
+        return float((np.bincount(recording, values) ** 2).sum() - (values**2).sum())
+
+    expected = pairs(deviation)
+    return float(np.clip(pairs(residual) / expected, 0, 1)) if expected > 1e-12 else 0.0
+
+
+def _accuracy_if_calibrated(
+    confidence: np.ndarray, member: np.ndarray, recording: np.ndarray, correlation: float, draws: int, seed: int
+) -> np.ndarray:
+    """Accuracy in each bin, (draws, bins), of answers that are right as often as `confidence` (n,) says.
+
+    A clip is right where a uniform number lies below its confidence: its recording's with a probability whose square is
+    `correlation`, else one of its own. So two clips of a recording share theirs with that probability.
+    """
+    random = np.random.default_rng(seed)
+    of_bins = np.equal.outer(member, np.arange(member.max() + 1)) / np.bincount(member)
+    at_once = max(1, 2_000_000 // len(confidence))  # 50 MB
+    found = []
+    for first in range(0, draws, at_once):
+        rows = min(at_once, draws - first)
+        shared = random.random((rows, recording.max() + 1), dtype=np.float32)[:, recording]
+        own, which = (random.random((rows, len(confidence)), dtype=np.float32) for _ in range(2))
+        found.append((np.where(which < np.sqrt(correlation), shared, own) < confidence) @ of_bins)
+    return np.concatenate(found)

@@ -15,5 +15,3 @@ class EvaluationParams(Params):
     )
     calibration_bins: int = Field(10, ge=2, description="bins of about equally many clips for the calibration error")
     top_confusions: int = Field(10, ge=1, description="how many pairs of classes are named in words")
-    wanted_precision: float = Field(0.9, gt=0, le=1, description="precision of the first operating point of each class")
-    wanted_recall: float = Field(0.9, gt=0, le=1, description="recall of the second")

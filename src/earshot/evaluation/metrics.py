@@ -141,7 +141,7 @@ def evaluate(
         balanced_accuracy=_mean(report.recall for report in per_class),
         macro_f1=_mean(report.f1 for report in per_class),
         recall_over_recordings=_mean(report.recall_over_recordings for report in per_class),
-        reliability=reliability(confidence, correct, recordings, params.calibration_bins),
+        reliability=reliability(confidence, correct, recordings, params.calibration_bins, seed=seed),
         nll=negative_log_likelihood(probabilities, labels),
         brier=brier_score(probabilities, labels),
         correctness_auroc=float(roc_auc_score(correct, confidence)) if 0 < correct.sum() < len(correct) else None,

@@ -5,13 +5,17 @@ tones.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from earshot.clips.parts import Part
+from earshot.clips.paths import Root
+from earshot.decisions.decisions import Decisions
+from earshot.decisions.review import flag_for_review
 from earshot.evaluation import disturbances
+from earshot.evaluation.answers import Answers, answer, single_windows, windows_of
 from earshot.evaluation.report import rounded
 from earshot.hearing.log_mel import LogMel
 from earshot.model.session import Model
@@ -42,31 +46,12 @@ def false_positive_rate(of_known: np.ndarray, of_unknown: np.ndarray, true_posit
     return float((of_unknown >= np.sort(of_known)[below]).mean())
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What a model says of some sounds.
-
-    Attributes:
-        probabilities: (n, C), of its classes.
-        known: (n,) scores.
-        recordings: (n,) names.
-    """
-
-    probabilities: np.ndarray
-    known: np.ndarray
-    recordings: np.ndarray
-
-    @property
-    def max_softmax(self) -> np.ndarray:
-        """The score of a model without any idea of unknown sounds (Hendrycks and Gimpel, ICLR 2017), (n,)."""
-        return self.probabilities.max(axis=1)
-
-    def rows(self, chosen: np.ndarray) -> "Heard":
-        """Some of them."""
-        return Heard(self.probabilities[chosen], self.known[chosen], self.recordings[chosen])
+def max_softmax(answers: Answers) -> np.ndarray:
+    """The score of a model without any idea of unknown sounds (Hendrycks and Gimpel, ICLR 2017), (n,)."""
+    return answers.probabilities.max(axis=1)
 
 
-def auroc_gain(pairs: Sequence[tuple[Heard, Heard]], resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+def auroc_gain(pairs: Sequence[tuple[Answers, Answers]], resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
     """How much better `known` tells clips of the classes from others than the maximum of the softmax does.
 
     Args:
@@ -91,7 +76,7 @@ def auroc_gain(pairs: Sequence[tuple[Heard, Heard]], resamples: int = 1000, seed
 
     whole, found = [], []
     for classes, others in pairs:
-        gain = _order(classes.known, others.known) - _order(classes.max_softmax, others.max_softmax)
+        gain = _order(classes.known, others.known) - _order(max_softmax(classes), max_softmax(others))
         of_classes, of_others = drawn(classes.recordings, "classes"), drawn(others.recordings, "others")
         whole.append(gain.mean())
         weights = of_classes.sum(axis=1) * of_others.sum(axis=1)
@@ -106,14 +91,6 @@ def auroc_gain(pairs: Sequence[tuple[Heard, Heard]], resamples: int = 1000, seed
 def _order(of_known: np.ndarray, of_unknown: np.ndarray) -> np.ndarray:
     """For each pair, 1 where the known clip has the higher score, 1/2 where both are equal: AUROC is their mean."""
     return np.sign(of_known[:, None] - of_unknown[None, :]) / 2 + 0.5
-
-
-def hear(model: Model, features: np.ndarray, recordings: np.ndarray) -> Heard:
-    """Ask `model` about `features`, float16 (n, n_mels, frames); n may be 0."""
-    scores = np.empty((len(features), len(model.classes) + 1))
-    for i in range(0, len(features), 32):
-        scores[i : i + 32] = model.scores(features[i : i + 32])
-    return Heard(scores[:, :-1], scores[:, -1], recordings)
 
 
 def far_sounds(log_mel: LogMel, seed: int) -> dict[str, np.ndarray]:
@@ -133,26 +110,70 @@ def far_sounds(log_mel: LogMel, seed: int) -> dict[str, np.ndarray]:
     return made
 
 
-def family_row(family: str, near: bool, known: Heard, unknown: Heard, line: float) -> dict[str, Any]:
-    """One family beside the known clips, under `COLUMNS`; `line` is the threshold."""
+def answers_to_part(model: Model, part: Part, root: Root) -> Answers:
+    """What `model` answers to the clips of `part`, at least one, as served."""
+    recordings = part.clips["recording"].to_numpy(dtype=str)
+    windows = windows_of(part, root, model.log_mel)
+    return answer(model.outputs, windows, part.labels, recordings, Decisions.of(model.card))
+
+
+def answers_to_near_sounds(model: Model, part: Part, root: Root) -> dict[str, Answers]:
+    """What `model` answers to the clips of `part`, by the class that was left out; empty where none was."""
+    names = part.clips["label"].to_numpy(dtype=str)
+    if not len(names):
+        return {}
+    found = answers_to_part(model, part, root)
+    return {name: found.rows(names == name) for name in np.unique(names).tolist()}
+
+
+def answers_to_far_sounds(model: Model, seed: int) -> dict[str, Answers]:
+    """What `model` answers to `far_sounds`, each a recording of its own."""
+    found = {}
+    for family, features in far_sounds(model.log_mel, seed).items():
+        outside = np.full(len(features), len(model.classes))
+        names = np.arange(len(features)).astype(str)
+        found[family] = answer(model.outputs, single_windows(features), outside, names, Decisions.of(model.card))
+    return found
+
+
+def family_row(family: str, near: bool, known: Answers, unknown: Answers) -> dict[str, Any]:
+    """One family beside the known clips, under `COLUMNS`."""
     return {
         "family": family,
         "near": near,
-        "clips": len(unknown.known),
+        "clips": len(unknown),
         "recordings": len(np.unique(unknown.recordings)),
         "auroc": rounded(auroc(known.known, unknown.known)),
-        "auroc_max_softmax": rounded(auroc(known.max_softmax, unknown.max_softmax)),
+        "auroc_max_softmax": rounded(auroc(max_softmax(known), max_softmax(unknown))),
         "false_positive_rate_95": rounded(false_positive_rate(known.known, unknown.known)),
-        "called_unknown": rounded(float((unknown.known < line).mean())),
+        "called_unknown": rounded(float(unknown.unknown.mean())),
     }
 
 
-def known_figures(known: Heard, labels: np.ndarray, line: float) -> dict[str, Any]:
-    """What the verdict costs on clips of the classes; a clip called unknown counts as wrong."""
-    right, rejected = known.probabilities.argmax(axis=1) == labels, known.known < line
+def verdicts(sounds: Answers, classes: Sequence[str], confidence: float) -> dict[str, Any]:
+    """Share of sounds that hold none of the classes and are answered with one all the same.
+
+    Counted is an answer that is not flagged for review: not unknown, and with at least `confidence`.
+
+    Returns:
+        `any`, and by class, each class that is answered at all; the most frequent first.
+    """
+    counted = ~flag_for_review(max_softmax(sounds), sounds.unknown, sounds.silent, confidence)
+    clips = np.bincount(sounds.predicted[counted], minlength=len(classes))
+    order = [number for number in np.argsort(-clips, kind="stable").tolist() if clips[number]]
     return {
-        "threshold": line,
-        "known_clips": len(labels),
+        "any": rounded(float(counted.mean())),
+        "by_class": {classes[number]: rounded(float(clips[number] / len(counted))) for number in order},
+    }
+
+
+def known_figures(known: Answers) -> dict[str, Any]:
+    """What the verdict costs on clips of the classes; a clip called unknown counts as wrong."""
+    right, rejected = known.right, known.unknown
+    return {
+        "threshold": known.decisions.unknown_threshold,
+        "windowed_threshold": known.decisions.windowed_unknown_threshold,
+        "known_clips": len(known),
         "known_called_unknown": rounded(float(rejected.mean())),
         "wrong_called_unknown": None if right.all() else rounded(float(rejected[~right].mean())),
         "accuracy": rounded(float(right.mean())),
@@ -160,7 +181,7 @@ def known_figures(known: Heard, labels: np.ndarray, line: float) -> dict[str, An
     }
 
 
-def side(rows: list[dict[str, Any]], pairs: Sequence[tuple[Heard, Heard]]) -> dict[str, Any]:
+def side(rows: list[dict[str, Any]], pairs: Sequence[tuple[Answers, Answers]]) -> dict[str, Any]:
     """Means and the worst of some families: their rows, and the sounds that these are of."""
 
     def mean(key: str) -> float | None:
@@ -179,25 +200,31 @@ def side(rows: list[dict[str, Any]], pairs: Sequence[tuple[Heard, Heard]]) -> di
 
 
 def figures(
-    known: Heard, labels: np.ndarray, near: Heard, near_labels: np.ndarray, far: dict[str, Heard], line: float
+    known: Answers,
+    near: dict[str, Answers],
+    far: dict[str, Answers],
+    classes: Sequence[str],
+    confidence: float,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The content of ``metrics/open_set.json`` (but for `dataset`), and the rows of ``metrics/open_set.csv``.
 
     Args:
         known: of the test clips.
-        labels: their classes, (n,) int.
-        near: of the clips of `split.unknown_classes`; may be of none.
-        near_labels: their classes' names.
+        near: of the clips of `split.unknown_classes`, by class; may be empty.
         far: of generated sounds, by family.
-        line: the threshold.
+        classes: names.
+        confidence: that an answer needs to count in `verdicts`.
     """
-    found = known_figures(known, labels, line)
+    found = known_figures(known)
+    found["verdicts"] = {
+        "confidence": confidence,
+        **{family: verdicts(sounds, classes, confidence) for family, sounds in far.items()},
+    }
     rows = []
-    by_name = {name: near.rows(near_labels == name) for name in np.unique(near_labels).tolist()}
-    for where, families in (("near", by_name), ("far", far)):
-        of_side = [family_row(name, where == "near", known, heard, line) for name, heard in families.items()]
+    for where, families in (("near", near), ("far", far)):
+        of_side = [family_row(name, where == "near", known, others) for name, others in families.items()]
         if of_side:
-            found[where] = side(of_side, [(known, heard) for heard in families.values()])
+            found[where] = side(of_side, [(known, others) for others in families.values()])
         rows += of_side
     return found, rows
 
@@ -216,4 +243,11 @@ def summary(found: dict[str, Any]) -> str:
                 f"{words}: {of_side['called_unknown_mean']:.0%} called unknown, AUROC {of_side['auroc_mean']:.3f} "
                 f"({of_side['auroc_max_softmax_mean']:.3f} by the softmax alone)"
             )
+    for family in [name for name in found["verdicts"] if name != "confidence"]:
+        of_family = found["verdicts"][family]
+        named = ", ".join(f"{name} {share:.0%}" for name, share in of_family["by_class"].items()) or "none"
+        lines.append(
+            f"{family} answered with a class, with at least {found['verdicts']['confidence']:g}: "
+            f"{of_family['any']:.0%} of windows ({named})"
+        )
     return "\n".join(lines)

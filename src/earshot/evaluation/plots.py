@@ -17,10 +17,10 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
 from earshot.core.errors import EarshotError
 from earshot.core.files import atomic_file
+from earshot.decisions.fitting.operating_points import Curve
 from earshot.evaluation.calibration import Reliability
 from earshot.evaluation.metrics import NO_CLIPS, Evaluation
-from earshot.evaluation.operating_points import Curve
-from earshot.evaluation.words import percent
+from earshot.evaluation.summary import percent
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers and in grey.
 PALE_BLUE = "#A9CCE3"
@@ -78,7 +78,7 @@ def plot_confusion(evaluation: Evaluation, target: str | Path) -> None:
         right.tick_params(length=0)
         right.spines[:].set_visible(False)
         axes.text(count - 0.45, -0.6, "recall", size=small)
-        axes.set_xlabel("heard as")
+        axes.set_xlabel("predicted as")
         axes.set_ylabel("actual class")
         axes.set_title(f"{percent(evaluation.accuracy)} of {evaluation.clips} clips correct", pad=12)
 
@@ -138,11 +138,10 @@ def plot_reliability(reliability: Reliability, target: str | Path) -> None:
         upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
         upper.vlines(
             bins.confidence,
-            np.clip(bins.confidence - 1.96 * bins.noise, 0, 1),
-            np.clip(bins.confidence + 1.96 * bins.noise, 0, 1),
+            *bins.accuracy_if_calibrated,
             color="#BFBFBF",
             linewidth=7,
-            label="chance alone (95 %)",
+            label="if calibrated, 95 % interval",
         )
         upper.plot(
             bins.confidence,
@@ -158,13 +157,15 @@ def plot_reliability(reliability: Reliability, target: str | Path) -> None:
         upper.set_ylim(-0.02, 1.02)
         upper.grid(color="#E6E6E6")
         upper.legend(loc="upper left")
-        direction = "too sure" if bins.weight @ (bins.confidence - bins.accuracy) > 0 else "too modest"
-        verdict = f"on the whole {direction}" if bins.ece > bins.ece_floor else "no more than chance"
-        upper.set_title(f"Uncalibrated: error {bins.ece:.3f}, {verdict}", size=11)
+        direction = "overconfident" if bins.weight @ (bins.confidence - bins.accuracy) > 0 else "underconfident"
+        beyond = bins.ece > bins.ece_if_calibrated_high
+        verdict = f"on the whole {direction}" if beyond else "a calibrated model may show as much"
+        upper.set_title(f"Uncalibrated: ECE {bins.ece:.3f}, {verdict}", size=11)
         upper.text(
             0.98,
             0.03,
-            f"perfect calibration would show {bins.ece_floor:.3f}\ncorrected for that: {bins.ece_corrected:.3f}",
+            f"a calibrated model would show {bins.ece_if_calibrated:.3f}\n"
+            f"({bins.ece_if_calibrated_low:.3f} to {bins.ece_if_calibrated_high:.3f})",
             transform=upper.transAxes,
             ha="right",
             size=9,

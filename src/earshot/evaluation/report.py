@@ -7,8 +7,9 @@ digits, so that a last bit that differs between machines does not look like a ch
 
 from typing import Any
 
+from earshot.evaluation.calibration import Reliability
 from earshot.evaluation.metrics import NO_CLIPS, Evaluation
-from earshot.evaluation.words import scrutiny, top_confusions, worst_class
+from earshot.evaluation.summary import lowest_recall, top_confusions, worst_class
 
 PER_CLASS_COLUMNS = [
     "class",
@@ -51,16 +52,14 @@ def headline(evaluation: Evaluation, dataset: str, split: dict[str, Any], most_c
         "macro_f1": rounded(evaluation.macro_f1),
         "accuracy_foreground": rounded(evaluation.accuracy_foreground),
         "accuracy_background": rounded(evaluation.accuracy_background),
-        "ece": rounded(bins.ece),
-        "ece_corrected": rounded(bins.ece_corrected),
-        "ece_floor": rounded(bins.ece_floor),
+        **calibration_error(bins),
         "ece_bins": len(bins.clips),
         "nll": rounded(evaluation.nll),
         "brier": rounded(evaluation.brier),
         "correctness_auroc": rounded(evaluation.correctness_auroc),
         "worst_class": worst.name,
         "worst_class_recall": rounded(worst.recall),
-        "scrutiny": scrutiny(evaluation),
+        "lowest_recall": lowest_recall(evaluation),
         "top_confusions": [
             str(pair) for pair in top_confusions(evaluation.confusion, evaluation.classes, most_confusions)
         ],
@@ -106,6 +105,16 @@ def confusion_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         for j, predicted in enumerate(evaluation.classes)
         for _ in range(evaluation.confusion[i, j])
     ]
+
+
+def calibration_error(bins: Reliability) -> dict[str, float | None]:
+    """ECE, and what a perfectly calibrated model with the same confidences would show: its mean and 95 % interval."""
+    return {
+        "ece": rounded(bins.ece),
+        "ece_if_calibrated": rounded(bins.ece_if_calibrated),
+        "ece_if_calibrated_low": rounded(bins.ece_if_calibrated_low),
+        "ece_if_calibrated_high": rounded(bins.ece_if_calibrated_high),
+    }
 
 
 def rounded(value: float | None) -> float | None:

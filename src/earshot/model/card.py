@@ -33,8 +33,10 @@ class Card:
     Attributes:
         architecture: name of the network.
         classes: names in the order of the logits.
-        temperature: logits are divided by it before the softmax (Guo et al. 2017); fitted on validation clips.
-        unknown_threshold: a sound whose `earshot.model.scores.known` is below it is called unknown; 0 for never.
+        temperature, unknown_threshold, windowed_temperature, windowed_unknown_threshold, event_slope, event_offset:
+            what turns scores into answers, fitted on validation: `earshot.decisions.decisions.Decisions`.
+        operating_points: by class and by what is wanted, precision or recall, the probability of a sound of one window
+            from which to act on it: `earshot.decisions.fitting.operating_points`. Null where no threshold has it.
         front_end: the ``audio`` parameters its input was made with.
         front_end_version: `earshot.hearing.log_mel.FRONT_END_VERSION` at the time.
         probe_db: the front end's answer to its probe sound, (8, n_mels), in decibels rounded to 1e-4.
@@ -51,6 +53,11 @@ class Card:
     classes: tuple[str, ...]
     temperature: float
     unknown_threshold: float
+    windowed_temperature: float
+    windowed_unknown_threshold: float
+    event_slope: float
+    event_offset: float
+    operating_points: dict[str, dict[str, float | None]]
     front_end: dict[str, Any]
     front_end_version: int
     probe_db: list[list[float]]

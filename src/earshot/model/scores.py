@@ -27,6 +27,21 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return scaled
 
 
+def window_scores(logits: np.ndarray, background_logits: np.ndarray | None, temperature: float) -> np.ndarray:
+    """What the answer to a window is made of.
+
+    Args:
+        logits: (n, C), of the classes.
+        background_logits: (n, 1), of none of them; None for a network that has no such logit.
+        temperature: as `softmax`.
+
+    Returns:
+        float64 (n, C + 1): probabilities of the classes if it is one of them, then `known`.
+    """
+    sure = known(logits, background_logits, temperature)
+    return np.concatenate([softmax(logits, temperature), sure[:, None]], axis=1)
+
+
 def known(logits: np.ndarray, background_logits: np.ndarray | None, temperature: float) -> np.ndarray:
     """How surely one of the classes is heard at all: the largest probability of a class, with "none of them" as one.
 

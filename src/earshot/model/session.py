@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 
 from earshot.model.card import METADATA_KEY, Card, ModelError, probe_windows
-from earshot.model.scores import known, softmax
+from earshot.model.scores import softmax, window_scores
 
 
 class Model:
@@ -58,16 +58,14 @@ class Model:
         """Logits of none of the classes, float32 (n, 1); None for a network without."""
         return self._run(["background_logits"], features)[0] if self.has_background else None
 
-    def scores(self, features: np.ndarray) -> np.ndarray:
-        """What an answer is made of, float64 (n, classes + 1), of float16 decibels (n, n_mels, frames).
+    def outputs(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """`logits` and `background_logits` of one run."""
+        logits, *background_logits = self._run(self._of_window, features)
+        return logits, background_logits[0] if background_logits else None
 
-        Calibrated probabilities of the classes if it is one of them, then `earshot.model.scores.known`.
-        """
-        said = self._run(self._of_window, features)
-        logits, background_logits = said if self.has_background else (said[0], None)
-        temperature = self.card.temperature
-        probabilities = softmax(logits, temperature)
-        return np.concatenate([probabilities, known(logits, background_logits, temperature)[:, None]], axis=1)
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """`earshot.model.scores.window_scores`, float64 (n, classes + 1), of float16 decibels (n, n_mels, frames)."""
+        return window_scores(*self.outputs(features), self.card.temperature)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, float64 (n, classes), of float16 decibels (n, n_mels, frames)."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from earshot.core.labels import UNKNOWN
+from earshot.decisions.review import flag_for_review
 from earshot.service.engine import Engine, Heard
 from earshot.stream.classify import Classification
 from earshot.stream.events import Event
@@ -17,8 +18,8 @@ def classification(engine: Engine, heard: Classification) -> dict[str, Any]:
         "predicted_class": plain["predicted_class"],
         "confidence": plain["confidence"],
         "known": plain["known"],
-        "flag_for_review": (
-            heard.silent or heard.predicted_class == UNKNOWN or heard.confidence < params.review_threshold
+        "flag_for_review": flag_for_review(
+            heard.confidence, heard.predicted_class == UNKNOWN, heard.silent, params.review_threshold
         ),
         "top": [{"label": label, "probability": probability} for label, probability in ranked],
         "duration_s": plain["duration_s"],

@@ -2,8 +2,8 @@
 
 A sound of at most a window is fitted to it exactly as clips are in training: its features are the row that the feature
 cache would hold. A longer one is heard in windows, and the calibrated probabilities of those that hold any sound are
-averaged: each window is a question the model was calibrated for, and a mean of calibrated answers stays calibrated,
-whereas a mean of logits lets one window that is very sure outvote many.
+averaged. A mean of calibrated answers is not calibrated itself, so it is calibrated once more
+(`earshot.decisions.decisions`).
 
 The pieces are apart, so that a server can decode in one thread and infer in another:
 
@@ -13,7 +13,8 @@ The pieces are apart, so that a server can decode in one thread and infer in ano
     summary.result()
 
 A sound that is none of the classes is called "unknown": so say the mean of its windows' `known` scores and the
-threshold on the model's card. What the classes' probabilities would be, if it were one of them, is told all the same.
+thresholds on the model's card, one for clips and one for longer sounds. What the classes' probabilities would be, if it
+were one of them, is told all the same.
 """
 
 from collections.abc import Iterator
@@ -22,16 +23,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from earshot.core.front_end import FrontEndParams
 from earshot.core.labels import UNKNOWN
+from earshot.decisions.answer import WindowMean
+from earshot.decisions.decisions import Decisions
 from earshot.hearing.clip import clip_features
-from earshot.hearing.decode import DEFAULT_LIMITS, AudioLimits, Note, Source, stream_mono
+from earshot.hearing.decode import DEFAULT_LIMITS, AudioLimits, MonoStream, Note, Source, stream_mono
 from earshot.hearing.log_mel import LogMel
 from earshot.model.card import Card
 from earshot.stream.windows import HOP_FRAMES, Window, WindowStream
 
 BATCH_WINDOWS = 8  # windows of a long sound given to the model at once: 10 MB of activations
 CLIP_TOLERANCE_S = 0.1  # codecs pad: a clip this much longer than the window is still a clip, cut as in training
-SILENCE_PEAK = 1e-3  # -60 dB of full scale: a window with a lower peak holds nothing to be recognised
 
 
 class Classifier(Protocol):
@@ -77,7 +80,7 @@ class Classification:
         duration_s: length of the sound.
         windowed: whether it was longer than the model hears at once, and `probabilities` are means over windows.
         windows: how many windows were averaged; 1 for a clip.
-        silent: the sound's peak is below -60 dB of full scale, so that the answer means nothing.
+        silent: the sound's peak is below `earshot.hearing.silence.SILENCE_DB`, so that the answer means nothing.
         notes: what is wrong with the file, although it was heard.
     """
 
@@ -124,18 +127,21 @@ def read_batches(source: Source, log_mel: LogMel, limits: AudioLimits = DEFAULT_
     Raises:
         AudioError: as `earshot.hearing.decode.stream_mono`; after some batches, where a limit is reached.
     """
+    yield from batches(stream_mono(source, log_mel.params.sample_rate_hz, limits), log_mel)
+
+
+def batches(blocks: Iterator[np.ndarray], log_mel: LogMel) -> Iterator[Batch]:
+    """The same of samples that are decoded: float32 (n,) at the front end's rate, at least one in all."""
     params = log_mel.params
-    clip_samples = params.window_samples + round(CLIP_TOLERANCE_S * params.sample_rate_hz)
-    blocks = stream_mono(source, params.sample_rate_hz, limits)
     head, samples = [], 0
     for block in blocks:
         head.append(block)
         samples += len(block)
-        if samples > clip_samples:
+        if not is_clip(samples, params):
             break
     beginning = np.concatenate(head)
-    if samples <= clip_samples:
-        yield _clip(beginning, log_mel, blocks.notes)
+    if is_clip(samples, params):
+        yield _clip(beginning, log_mel, _notes(blocks))
         return
     stream = WindowStream(log_mel, HOP_FRAMES)
     waiting: list[Window] = []
@@ -143,12 +149,12 @@ def read_batches(source: Source, log_mel: LogMel, limits: AudioLimits = DEFAULT_
         for window in stream.push(block):
             waiting.append(window)
             if len(waiting) > BATCH_WINDOWS:  # one is kept back, so that the last batch knows the whole duration
-                yield _batch(waiting[:-1], stream.samples / params.sample_rate_hz, blocks.notes)
+                yield _batch(waiting[:-1], stream.samples / params.sample_rate_hz, _notes(blocks))
                 waiting = waiting[-1:]
     for window in stream.finish():
         waiting.append(window)
     for first in range(0, len(waiting), BATCH_WINDOWS):
-        yield _batch(waiting[first : first + BATCH_WINDOWS], stream.samples / params.sample_rate_hz, blocks.notes)
+        yield _batch(waiting[first : first + BATCH_WINDOWS], stream.samples / params.sample_rate_hz, _notes(blocks))
 
 
 class Summary:
@@ -156,44 +162,42 @@ class Summary:
 
     def __init__(self, model: Classifier) -> None:
         self._classes = model.classes
-        self._unknown_below = model.card.unknown_threshold
-        self._heard, self._silent = np.zeros(len(model.classes) + 1), np.zeros(len(model.classes) + 1)
-        self._windows_heard = self._windows_silent = 0
+        self._mean = WindowMean(len(model.classes), Decisions.of(model.card))
         self._duration_s, self._windowed = 0.0, False
         self._notes: tuple[Note, ...] = ()
 
     def add(self, batch: Batch, scores: np.ndarray) -> None:
         """Count the model's answers, float64 (n, classes + 1), to `batch`. Batches come in order."""
-        for row, peak in zip(scores, batch.peak, strict=True):  # one by one: the same bits in any batches
-            if peak >= SILENCE_PEAK:
-                self._heard += row
-                self._windows_heard += 1
-            else:
-                self._silent += row
-                self._windows_silent += 1
+        self._mean.add(scores, batch.peak)
         self._duration_s, self._windowed, self._notes = batch.duration_s, batch.windowed, batch.notes
 
     def result(self) -> Classification:
-        """The mean over the windows that hold sound; over all of them where none does."""
-        silent = self._windows_heard == 0
-        windows = self._windows_silent if silent else self._windows_heard
-        if not windows:
-            raise ValueError("no batch was added")
-        *mean, known = ((self._silent if silent else self._heard) / windows).tolist()
-        order = np.argsort(-np.array(mean), kind="stable")
-        ranked = {self._classes[i]: mean[i] for i in order}
+        """The answer: `earshot.decisions.answer.WindowMean`."""
+        answer = self._mean.answer(self._windowed)
+        order = np.argsort(-answer.probabilities, kind="stable")
+        ranked = {self._classes[i]: float(answer.probabilities[i]) for i in order}
         best = self._classes[order[0]]
         return Classification(
-            predicted_class=UNKNOWN if known < self._unknown_below else best,
+            predicted_class=UNKNOWN if answer.unknown else best,
             confidence=ranked[best],
-            known=known,
+            known=answer.known,
             probabilities=ranked,
             duration_s=self._duration_s,
             windowed=self._windowed,
-            windows=windows,
-            silent=silent,
+            windows=answer.windows,
+            silent=answer.silent,
             notes=self._notes,
         )
+
+
+def is_clip(samples: Any, params: FrontEndParams) -> Any:
+    """Whether a sound of so many samples, an int or (n,), is answered as a clip and not as a mean over windows."""
+    return samples <= params.window_samples + round(CLIP_TOLERANCE_S * params.sample_rate_hz)
+
+
+def _notes(blocks: Iterator[np.ndarray]) -> tuple[Note, ...]:
+    """What is to be said of the file that `blocks` come from; nothing of samples that come from none."""
+    return blocks.notes if isinstance(blocks, MonoStream) else ()
 
 
 def _clip(samples: np.ndarray, log_mel: LogMel, notes: tuple[Note, ...]) -> Batch:

@@ -24,9 +24,6 @@ class TimelineParams(Params):
         0.5, ge=0, description="events of one class with at most so many seconds between them are one"
     )
     min_duration_s: float = Field(0.2, ge=0, description="shorter events are dropped, after merging")
-    silence_db: float = Field(
-        -60.0, le=0, description="frames whose peak is below this (decibels of full scale) hold no event"
-    )
 
     @model_validator(mode="after")
     def _thresholds(self) -> Self:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from earshot.decisions.decisions import Decisions
 from earshot.model.scores import softmax
 from earshot.stream.config import TimelineParams
 
@@ -18,8 +19,8 @@ class Event:
         label: its class.
         onset_s: beginning, in seconds from the recording's.
         offset_s: end.
-        confidence: calibrated probability of the class for the event's mean logits, as if it were a clip of its own;
-            less where it may be none of the classes.
+        confidence: how surely it is right, in [0, 1]: the probability of the class for the event's mean logits,
+            calibrated on events of validation sounds.
     """
 
     label: str
@@ -60,12 +61,12 @@ class EventTracker:
     `min_duration_s` or is dropped.
     """
 
-    def __init__(self, classes: tuple[str, ...], hop_s: float, temperature: float, params: TimelineParams) -> None:
-        """Events of `classes`, from frames `hop_s` seconds apart, whose logits `temperature` calibrates."""
+    def __init__(self, classes: tuple[str, ...], hop_s: float, decisions: Decisions, params: TimelineParams) -> None:
+        """Events of `classes`, from frames `hop_s` seconds apart, whose logits `decisions` calibrate."""
         self._tracks = [_Track(params.on_threshold, int(params.max_gap_s / hop_s)) for _ in classes]
         self._classes = classes
         self._hop_s = hop_s
-        self._temperature = temperature
+        self._decisions = decisions
         self._params = params
         self._frame = 0  # number of the next frame
 
@@ -78,7 +79,7 @@ class EventTracker:
         Returns:
             The events that are over, in the order in which they ended.
         """
-        probabilities = np.where(audible[:, None], softmax(logits, self._temperature), 0.0)
+        probabilities = np.where(audible[:, None], softmax(logits, self._decisions.temperature), 0.0)
         active = probabilities >= self._params.off_threshold
         ended: list[tuple[int, _Run]] = []
         for number, track in enumerate(self._tracks):
@@ -95,7 +96,8 @@ class EventTracker:
         events = []
         for number, run in sorted(ended, key=lambda one: (one[1].end, one[1].start, one[0])):
             if (run.end - run.start) * self._hop_s >= self._params.min_duration_s:
-                confidence = float(softmax(run.logits / run.heard, self._temperature)[number])
+                probability = float(softmax(run.logits / run.heard, self._decisions.temperature)[number])
+                confidence = self._decisions.event_confidence(probability)
                 label = self._classes[number]
                 events.append(Event(label, run.start * self._hop_s, run.end * self._hop_s, confidence))
         return events

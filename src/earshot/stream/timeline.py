@@ -20,8 +20,10 @@ from typing import Protocol
 
 import numpy as np
 
+from earshot.decisions.decisions import Decisions
 from earshot.hearing.decode import DEFAULT_LIMITS, AudioLimits, Source, stream_mono
 from earshot.hearing.log_mel import LogMel
+from earshot.hearing.silence import SILENCE_PEAK
 from earshot.model.card import Card
 from earshot.stream.config import TimelineParams
 from earshot.stream.events import Event, EventTracker
@@ -80,8 +82,7 @@ class Timeline:
         self.sample_rate_hz = front_end.sample_rate_hz
         self._window_frames = front_end.window_frames
         self._windows = WindowStream(model.log_mel, self._params.hop_frames)
-        self._silence_peak = 10 ** (self._params.silence_db / 20)
-        self._tracker = EventTracker(model.classes, front_end.hop_s, model.card.temperature, self._params)
+        self._tracker = EventTracker(model.classes, front_end.hop_s, Decisions.of(model.card), self._params)
         self._waiting: list[Window] = []
         # Frames that a later window may still reach, from _first on: sum of logits, how many, and whether any sound.
         self._first = 0
@@ -115,7 +116,7 @@ class Timeline:
     def _score(self) -> list[Event]:
         events = []
         waiting, self._waiting = self._waiting, []
-        loud = [window for window in waiting if window.peak.max() >= self._silence_peak]
+        loud = [window for window in waiting if window.peak.max() >= SILENCE_PEAK]
         answers: dict[int, np.ndarray] = {}
         if loud:
             features = np.stack([window.features for window in loud])
@@ -124,7 +125,7 @@ class Timeline:
             answers = {window.first_frame: score for window, score in zip(loud, scores, strict=True)}
         for window in waiting:
             events += self._settle(window.first_frame)
-            self._audible |= window.peak >= self._silence_peak
+            self._audible |= window.peak >= SILENCE_PEAK
             if window.first_frame in answers:
                 self._sums += spread(answers[window.first_frame], self._window_frames)
                 self._counts += 1

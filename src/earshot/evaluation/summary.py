@@ -1,4 +1,4 @@
-"""The figures as a person would say them."""
+"""An evaluation in sentences, for the terminal and for people who read the metrics."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from earshot.evaluation.metrics import NO_CLIPS, TOO_FEW, ClassReport, Evaluatio
 
 @dataclass(frozen=True)
 class Confusion:
-    """Clips of one class that were taken for another."""
+    """Clips of one class that were predicted as another."""
 
     actual: str
     predicted: str
@@ -17,7 +17,7 @@ class Confusion:
     support: int
 
     def __str__(self) -> str:
-        return f"{self.actual} heard as {self.predicted}, {self.clips} of {self.support}"
+        return f"{self.actual} predicted as {self.predicted}, {self.clips} of {self.support}"
 
 
 def top_confusions(confusion: np.ndarray, classes: tuple[str, ...], most: int = 10) -> list[Confusion]:
@@ -36,35 +36,37 @@ def top_confusions(confusion: np.ndarray, classes: tuple[str, ...], most: int = 
 
 def worst_class(evaluation: Evaluation) -> ClassReport:
     """The class to look at first: the lowest recall; among equals the lower F1, then the larger support."""
-    heard = [report for report in evaluation.per_class if report.recall is not None]
-    return min(heard, key=lambda report: (report.recall, report.f1, -report.support))
+    tested = [report for report in evaluation.per_class if report.recall is not None]
+    return min(tested, key=lambda report: (report.recall, report.f1, -report.support))
 
 
-def scrutiny(evaluation: Evaluation) -> list[str]:
-    """Why `worst_class` is the one to look at, in one to three sentences."""
+def lowest_recall(evaluation: Evaluation) -> list[str]:
+    """The class of the lowest recall and what it is predicted as, in one to three sentences."""
     report = worst_class(evaluation)
     if report.recall == 1:
-        return [f"No class is missed: all {clips(evaluation.clips)} are recognised."]
-    sentence = f"{report.name} needs scrutiny first: {report.correct} of its {clips(report.support)} are recognised"
+        return [f"All {clips(evaluation.clips)} are classified correctly."]
+    sentence = (
+        f"{report.name} has the lowest recall: {report.correct} of its {clips(report.support)} are classified correctly"
+    )
     if report.interval:
         low, high = report.interval
-        sentence += f" (recall {percent(report.recall)}, {percent(low)} to {percent(high)})"
+        sentence += f" ({percent(report.recall)}, {percent(low)} to {percent(high)})"
     else:
-        sentence += f" (recall {percent(report.recall)})"
+        sentence += f" ({percent(report.recall)})"
     mistaken = [
         c for c in top_confusions(evaluation.confusion, evaluation.classes, most=10**6) if c.actual == report.name
     ]
-    sentences = [sentence + f", most often missed as {mistaken[0].predicted} ({clips(mistaken[0].clips)})."]
+    sentences = [sentence + f", most often predicted as {mistaken[0].predicted} ({clips(mistaken[0].clips)})."]
     if report.interval_note == TOO_FEW:
         sentences.append(f"It has only {recordings(report.recordings)}: {TOO_FEW} for an interval.")
     wrongly = report.predicted - report.correct
     if wrongly > report.support - report.correct:
-        sentences.append(f"Worse, {clips(wrongly)} of other classes are taken for it.")
+        sentences.append(f"{clips(wrongly)} of other classes are predicted as it.")
     return sentences
 
 
 def summary(evaluation: Evaluation, most: int = 5) -> str:
-    """A few lines for the terminal: accuracy, calibration, the worst class, the top confusions, what is missing."""
+    """A few lines for the terminal: accuracy, calibration, lowest recall, top confusions, what is missing."""
     interval = (
         f"{percent(evaluation.interval[0])} to {percent(evaluation.interval[1])}, resampling recordings"
         if evaluation.interval
@@ -76,15 +78,15 @@ def summary(evaluation: Evaluation, most: int = 5) -> str:
         f"of {recordings(evaluation.recordings)}",
         f"balanced accuracy  {percent(evaluation.balanced_accuracy)}; each recording one vote: "
         f"{percent(evaluation.recall_over_recordings)}; macro F1 {evaluation.macro_f1:.3f}",
-        f"calibration error  {bins.ece:.3f}, of which {bins.ece_floor:.3f} would show at perfect calibration too; "
-        f"corrected for that {bins.ece_corrected:.3f}",
+        f"ECE                {bins.ece:.3f}; a perfectly calibrated model would show {bins.ece_if_calibrated:.3f} "
+        f"({bins.ece_if_calibrated_low:.3f} to {bins.ece_if_calibrated_high:.3f})",
     ]
     if evaluation.accuracy_foreground is not None and evaluation.accuracy_background is not None:
         lines.append(
             f"salience           foreground {percent(evaluation.accuracy_foreground)}, "
             f"background {percent(evaluation.accuracy_background)}"
         )
-    lines += ["", " ".join(scrutiny(evaluation))]
+    lines += ["", " ".join(lowest_recall(evaluation))]
     confusions = top_confusions(evaluation.confusion, evaluation.classes, most)
     if confusions:
         lines += ["most frequent confusions:", *(f"  {confusion}" for confusion in confusions)]

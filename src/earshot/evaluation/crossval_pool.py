@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from earshot.clips import turns
-from earshot.evaluation import report, words
+from earshot.evaluation import report
+from earshot.evaluation import summary as words
 from earshot.evaluation.config import EvaluationParams
-from earshot.evaluation.fold import FOLDS_DIR, FoldPredictions, check_fold, read_fold, rounded
+from earshot.evaluation.crossval_fold import FOLDS_DIR, FoldAnswers, check_fold, read_fold, rounded
 from earshot.evaluation.metrics import Evaluation, evaluate
-from earshot.model.scores import softmax
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def pool(
     seed: int,
     root: Path = FOLDS_DIR,
 ) -> Pooled:
-    """Read the predictions of exactly `folds` and judge them together.
+    """Read the answers of exactly `folds` and judge them together.
 
     Args:
         folds: at least one, each once.
@@ -73,11 +73,11 @@ def pool(
 
     Raises:
         DatasetError: `folds` names one that the clips do not have.
-        FoldError: a fold's predictions are missing, damaged or of other clips.
+        FoldError: a fold's answers are missing, damaged or of other clips.
     """
     turns.check_folds(folds, clips["fold"].tolist())
     classes = tuple(sorted(set(clips["label"])))
-    found: list[FoldPredictions] = []
+    found: list[FoldAnswers] = []
     tested: list[pd.DataFrame] = []
     known = 0
     for fold in sorted(folds):
@@ -85,14 +85,14 @@ def pool(
         of_fold = clips[rows]
         outside = set(zip(clips["recording"][~rows], clips["label"][~rows], strict=True))
         known += sum(pair in outside for pair in zip(of_fold["recording"], of_fold["label"], strict=True))
-        predictions = read_fold(fold, root)
-        check_fold(fold, predictions, classes, of_fold["path"].tolist(), of_fold["label"].tolist())
-        found.append(predictions)
+        of_files = read_fold(fold, root)
+        check_fold(fold, of_files, classes, of_fold["path"].tolist(), of_fold["label"].tolist())
+        found.append(of_files)
         tested.append(of_fold)
     together = pd.concat(tested)
-    labels = np.concatenate([predictions.labels for predictions in found])
-    int8 = np.concatenate([softmax(predictions.int8_logits, predictions.int8_temperature) for predictions in found])
-    fp32_decisions = np.concatenate([predictions.fp32_logits.argmax(axis=1) for predictions in found])
+    labels = np.concatenate([of_files.int8.labels for of_files in found])
+    int8 = np.concatenate([of_files.int8.probabilities for of_files in found])
+    fp32_predicted = np.concatenate([of_files.fp32.predicted for of_files in found])
     return Pooled(
         evaluation=evaluate(
             int8,
@@ -103,11 +103,9 @@ def pool(
             settings,
             seed,
         ),
-        folds=tuple(
-            {"fold": fold, **predictions.figures()} for fold, predictions in zip(sorted(folds), found, strict=True)
-        ),
-        fp32_accuracy=float((fp32_decisions == labels).mean()),
-        agreement=float((fp32_decisions == int8.argmax(axis=1)).mean()),
+        folds=tuple({"fold": fold, **of_files.figures()} for fold, of_files in zip(sorted(folds), found, strict=True)),
+        fp32_accuracy=float((fp32_predicted == labels).mean()),
+        agreement=float((fp32_predicted == int8.argmax(axis=1)).mean()),
         left_out=tuple(sorted(set(clips["fold"].tolist()) - set(folds))),
         known_clips=known,
     )
@@ -129,7 +127,7 @@ def headline(pooled: Pooled, dataset: str, most_confusions: int = 10) -> dict[st
 
 
 def summary(pooled: Pooled) -> str:
-    """A few lines for the terminal: the folds, then what `earshot.evaluation.words.summary` says of them together."""
+    """A few lines for the terminal: the folds, then what `earshot.evaluation.summary.summary` says of them together."""
     lines = [
         f"fold {fold['fold']:>2}            {words.percent(fold['accuracy'])} of {words.clips(fold['test_clips'])}, "
         f"fp32 {words.percent(fold['fp32_accuracy'])}"

@@ -6,28 +6,13 @@ that it is then tested on.
 """
 
 import numpy as np
-from pydantic import Field
 from scipy.special import expit, logit
-
-from earshot.core.params import Params
 
 _DIGITS = 6  # of a threshold on a card
 _TAIL = 0.2  # share of the right answers, the least sure ones, that the line is drawn by
 
 
-class UnknownParams(Params):
-    """When an answer is "unknown": the ``unknown`` section of params.yaml."""
-
-    max_accuracy_loss: float = Field(
-        0.005,
-        ge=0,
-        lt=1,
-        description='share of new clips of the classes that may be answered "unknown" although their class was named '
-        "rightly; sets the threshold on the model's card. 0 calls nothing unknown",
-    )
-
-
-def threshold(known: np.ndarray, right: np.ndarray, max_accuracy_loss: float) -> float:
+def fit_unknown_threshold(known: np.ndarray, right: np.ndarray, max_accuracy_loss: float) -> float:
     """The threshold that is expected to cost a share `max_accuracy_loss` of new clips their right answer.
 
     With few recordings not even the least sure right answer of validation is a safe line: the next recordings have less

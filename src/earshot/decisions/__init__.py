@@ -1,0 +1,1 @@
+"""From a network's outputs to answers: calibration, unknown, thresholds. What it needs lies on the model's card."""
