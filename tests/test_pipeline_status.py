@@ -10,8 +10,10 @@ from small_project import STAGES, Project
 EVALUATED = {"evaluate", "confidence", "robustness", "open_set"}
 EDITS = {
     "src/earshot/core/files.py": set(STAGES),
-    "src/earshot/hearing/decode.py": {"audit", "features", "extra_clips", "quantize", "robustness", "open_set"},
+    "src/earshot/hearing/decode.py": {*EVALUATED, "audit", "features", "extra_clips", "quantize"},
     "src/earshot/model/session.py": {*EVALUATED, "quantize"},
+    "src/earshot/stream/classify.py": {*EVALUATED, "quantize"},  # evaluated is what is served
+    "src/earshot/decisions/answer.py": {*EVALUATED, "quantize"},
     "src/earshot/clips/split.py": set(STAGES) - {"release"},
     "src/earshot/sources/folder.py": {"download", "extra_clips", "quantize"},
     "src/earshot/sources/esc50_md5.csv.gz": {"download", "extra_clips", "quantize"},
@@ -75,9 +77,9 @@ def test_an_edited_file_reruns_the_stages_that_use_it(project, status, path):
 
 
 def test_an_edit_of_what_only_serves_or_explains_reruns_nothing(project, status):
-    """Content, not time stamps: every file of service, page, commands, streams, docs and tests, and new ones."""
+    """Content, not time stamps: every file of service, page, commands, docs and tests, and new ones."""
     package = project.root / "src" / "earshot"
-    rooms = [package / name for name in ("service", "commands", "stream", "live")]
+    rooms = [package / name for name in ("service", "commands", "live")]
     (package / "live").mkdir()
     added = [room / "later.py" for room in rooms]
     for path in added:
