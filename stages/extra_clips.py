@@ -1,4 +1,4 @@
-"""Stage: synthesised clips to train on beside the data set's own: background sounds, and its classes where it can."""
+"""Stage: extra training clips, synthesised: background sounds, and the data set's classes where it can."""
 
 from earshot.clips.config import DatasetParams
 from earshot.clips.extra import EXTRA_CLIPS, are_wanted, most_background

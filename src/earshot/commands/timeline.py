@@ -68,24 +68,24 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     stream = Timeline(Model(arguments.model), settings)
     name = printable(arguments.file)
-    heard = Heard()
+    reading = Reading()
     events: list[Event] = []
     with without_decoders_lines():
-        for event in listen(stream, arguments.file, heard, not arguments.quiet and sys.stderr.isatty()):
+        for event in listen(stream, arguments.file, reading, not arguments.quiet and sys.stderr.isatty()):
             events.append(event)
             if arguments.json:
                 print(json.dumps(event.as_dict()), flush=True)
-    if heard.error is None or heard.begun:
-        _print_all(arguments, events, stream.heard_s, heard.notes)
-    if heard.error is not None:
-        error = heard.error
+    if reading.error is None or reading.begun:
+        _print_all(arguments, events, stream.heard_s, reading.notes)
+    if reading.error is not None:
+        error = reading.error
         raise type(error)(f"{name}: {error}", error.reason) from error
     return 0
 
 
 @dataclass
-class Heard:
-    """How a recording was heard: whether at all, the notes on it, and what ended it early."""
+class Reading:
+    """How a recording was read: whether at all, the notes on it, and what ended it early."""
 
     begun: bool = False
     notes: tuple[Note, ...] = ()
@@ -113,8 +113,8 @@ def _print_all(arguments: argparse.Namespace, events: list[Event], heard_s: floa
         print(f"note: {note.message}", file=where)
 
 
-def listen(stream: Timeline, file: str, heard: Heard, show_progress: bool) -> Iterator[Event]:
-    """The events of `file`, and into `heard` how it was; a bar tells how far. What ends it early withholds none."""
+def listen(stream: Timeline, file: str, reading: Reading, show_progress: bool) -> Iterator[Event]:
+    """The events of `file`, and into `reading` how it went; a bar shows how far. What ends it early withholds none."""
     with (
         noted_interrupt() as interrupted,
         _sized(file) as (source, size),
@@ -123,7 +123,7 @@ def listen(stream: Timeline, file: str, heard: Heard, show_progress: bool) -> It
         sound = stream_mono(source, stream.sample_rate_hz)
         try:
             for block in sound:
-                heard.begun = True
+                reading.begun = True
                 if interrupted.is_set():
                     raise KeyboardInterrupt
                 yield from stream.push(block)
@@ -131,9 +131,9 @@ def listen(stream: Timeline, file: str, heard: Heard, show_progress: bool) -> It
                 if size is not None and not isinstance(source, str):
                     bar.update(max(0, source.tell() - bar.n))
         except AudioError as error:
-            heard.error = error
+            reading.error = error
         yield from stream.finish()
-        heard.notes = sound.notes
+        reading.notes = sound.notes
 
 
 @contextmanager

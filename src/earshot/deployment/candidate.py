@@ -15,7 +15,7 @@ from earshot.decisions.config import OperatingPointsParams, UnknownParams
 from earshot.decisions.decisions import Decisions
 from earshot.decisions.fitting.operating_points import Wanted, fit_operating_points
 from earshot.deployment.config import CARD, FP32, INT8, GateParams, QuantizationParams
-from earshot.deployment.convert import Converted, answers_to_long, convert, hear, open_model, with_card
+from earshot.deployment.convert import Converted, answers_to_long, convert, open_model, read_material, with_card
 from earshot.deployment.parity import Parity, compare, over_budget
 from earshot.deployment.provenance import Provenance
 from earshot.deployment.quantize import convolutions_left_in_float, probe_probabilities
@@ -32,7 +32,7 @@ from earshot.training.predict import predict_logits
 
 @dataclass(frozen=True)
 class CandidateParams:
-    """What `make_candidate` is told by params.yaml: sections of these names, and `evaluation.calibration_bins`."""
+    """What `make_candidate` needs of params.yaml: sections of these names, and `evaluation.calibration_bins`."""
 
     quantization: QuantizationParams
     gate: GateParams
@@ -81,10 +81,14 @@ def make_candidate(
     """
     pair = convert(checkpoint, out_of_fold, parts, root, settings.quantization, settings.unknown, seed)
     fp32, int8 = pair.fp32, pair.int8
-    heard = hear(parts.part("test"), root, LogMel(checkpoint.front_end), settings.quantization.long_sounds, seed)
+    material = read_material(
+        parts.part("test"), root, LogMel(checkpoint.front_end), settings.quantization.long_sounds, seed
+    )
     models = {kind: open_model(one.model, checkpoint, one.decisions) for kind, one in (("fp32", fp32), ("int8", int8))}
     test = {
-        kind: answer(model.outputs, heard.served, heard.part.labels, heard.recordings, Decisions.of(model.card))
+        kind: answer(
+            model.outputs, material.served, material.part.labels, material.recordings, Decisions.of(model.card)
+        )
         for kind, model in models.items()
     }
     val_parity = compare(fp32.clips, int8.clips, parts.classes, settings.bins)
@@ -138,11 +142,11 @@ def make_candidate(
             "val_first": int8.first_windows,
             "val_long": int8.long,
             "test": test["int8"],
-            "test_long": answers_to_long(models["int8"], heard).with_decisions(int8.decisions),
+            "test_long": answers_to_long(models["int8"], material).with_decisions(int8.decisions),
         },
         events={
             "val": int8.events,
-            "test": find_events(open_model(int8.model, checkpoint, uncalibrated), heard.sounds),
+            "test": find_events(open_model(int8.model, checkpoint, uncalibrated), material.sounds),
         },
     )
 

@@ -32,7 +32,7 @@ from earshot.training.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Converted:
-    """One ONNX file, without its card, and what it says of validation.
+    """One ONNX file, without its card, and its answers to validation.
 
     Attributes:
         model: log-mel decibels to logits.
@@ -62,8 +62,8 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """The clips of one part as a file hears them: their first windows, the windows they are served in, long sounds."""
+class Material:
+    """What a file answers to, of one part: its clips' first windows, the windows they are served in, long sounds."""
 
     part: Part
     recordings: np.ndarray
@@ -90,28 +90,28 @@ def convert(
     """
     files = to_files(checkpoint, parts.part("train"), settings, seed)
     folds = parts.validations
-    asked = [files]
+    answering = [files]
     if parts.inner is not None:
-        asked = [
+        answering = [
             to_files(network, fold.train, settings, seed) for network, fold in zip(out_of_fold, folds, strict=True)
         ]
     log_mel = LogMel(checkpoint.front_end)
-    heard = [hear(fold.held, root, log_mel, settings.long_sounds, seed) for fold in folds]
+    material = [read_material(fold.held, root, log_mel, settings.long_sounds, seed) for fold in folds]
     fp32, int8 = (
-        _judged(file, [of_fold[which] for of_fold in asked], heard, checkpoint, unknown)
+        _with_decisions(file, [of_fold[which] for of_fold in answering], material, checkpoint, unknown)
         for which, file in enumerate(files)
     )
     return Pair(fp32, int8)
 
 
-def hear(part: Part, root: Root, log_mel: LogMel, most: int, seed: int) -> Heard:
-    """Read what is to be asked about `part`; of long sounds at most `most`."""
+def read_material(part: Part, root: Root, log_mel: LogMel, most: int, seed: int) -> Material:
+    """Read the material of `part`; of long sounds at most `most`."""
     first = single_windows(part.features, part.clips["peak"].to_numpy(np.float32))
     served = windows_of(part, root, log_mel)
     sounds = long_sounds(part, root, log_mel.params, most, seed)
     recordings = part.clips["recording"].to_numpy(dtype=str)
     long = windows_of_sounds([sound.samples for sound in sounds], log_mel)
-    return Heard(part, recordings, first, served, sounds, long)
+    return Material(part, recordings, first, served, sounds, long)
 
 
 def to_files(
@@ -154,10 +154,10 @@ def with_card(model: onnx.ModelProto, card: Card) -> bytes:
     return carrying.SerializeToString(deterministic=True)
 
 
-def answers_to_long(model: Model, heard: Heard) -> Answers:
+def answers_to_long(model: Model, material: Material) -> Answers:
     """What `model` answers to the long sounds."""
-    labels = np.array([sound.label for sound in heard.sounds], np.int64)
-    return answer(model.outputs, heard.long, labels, [sound.recording for sound in heard.sounds])
+    labels = np.array([sound.label for sound in material.sounds], np.int64)
+    return answer(model.outputs, material.long, labels, [sound.recording for sound in material.sounds])
 
 
 def answers_to_part(converted: Converted, checkpoint: Checkpoint, part: Part, root: Root) -> Answers:
@@ -167,40 +167,40 @@ def answers_to_part(converted: Converted, checkpoint: Checkpoint, part: Part, ro
     return answer(model.outputs, windows_of(part, root, model.log_mel), part.labels, recordings, converted.decisions)
 
 
-def _judged(
+def _with_decisions(
     file: onnx.ModelProto,
-    asked: Sequence[onnx.ModelProto],
-    heard: Sequence[Heard],
+    answering: Sequence[onnx.ModelProto],
+    material: Sequence[Material],
     checkpoint: Checkpoint,
     unknown: UnknownParams,
 ) -> Converted:
-    """Fit the decisions of `file` on what `asked`, one for each of `heard`, say."""
-    models = [open_model(of_fold, checkpoint, Decisions()) for of_fold in asked]
+    """Fit the decisions of `file` on the answers of the files `answering`, one for each of `material`."""
+    models = [open_model(of_fold, checkpoint, Decisions()) for of_fold in answering]
 
-    def told(windows: str) -> Answers:
+    def answers_to(windows: str) -> Answers:
         return answers.join(
             [
                 answer(model.outputs, getattr(one, windows), one.part.labels, one.recordings)
-                for model, one in zip(models, heard, strict=True)
+                for model, one in zip(models, material, strict=True)
             ]
         )
 
-    first = told("first")
+    first = answers_to("first")
     decisions = Decisions(temperature=fit_temperature(first.logits, first.labels, first.recordings))
     first = first.with_decisions(decisions)
-    line = fit_unknown_threshold(first.known, first.right, unknown.max_accuracy_loss)
-    long = answers.join([answers_to_long(model, one) for model, one in zip(models, heard, strict=True)])
+    threshold = fit_unknown_threshold(first.known, first.right, unknown.max_accuracy_loss)
+    long = answers.join([answers_to_long(model, one) for model, one in zip(models, material, strict=True)])
     means = long.with_decisions(decisions)
     decisions = replace(
         decisions,
-        unknown_threshold=line,
+        unknown_threshold=threshold,
         windowed_temperature=fit_windowed_temperature(means.probabilities, means.labels, means.recordings),
         windowed_unknown_threshold=fit_unknown_threshold(means.known, means.right, unknown.max_accuracy_loss),
     )
-    calibrated = [open_model(of_fold, checkpoint, decisions) for of_fold in asked]
+    calibrated = [open_model(of_fold, checkpoint, decisions) for of_fold in answering]
     found = events.join(
-        [find_events(model, one.sounds) for model, one in zip(calibrated, heard, strict=True)],
-        [len(one.sounds) for one in heard],
+        [find_events(model, one.sounds) for model, one in zip(calibrated, material, strict=True)],
+        [len(one.sounds) for one in material],
     )
     slope, offset = fit_events(found.confidence, found.right, found.recordings)
     decisions = replace(decisions, event_slope=slope, event_offset=offset)
@@ -210,20 +210,20 @@ def _judged(
         file,
         decisions,
         first.with_decisions(decisions),
-        told("served").with_decisions(decisions),
+        answers_to("served").with_decisions(decisions),
         long.with_decisions(decisions),
         found,
-        StreamOutputs(known, _frames(calibrated, heard, decisions), found),
+        StreamOutputs(known, _frames(calibrated, material, decisions), found),
     )
 
 
-def _frames(models: Sequence[Model], heard: Sequence[Heard], decisions: Decisions) -> np.ndarray | None:
+def _frames(models: Sequence[Model], material: Sequence[Material], decisions: Decisions) -> np.ndarray | None:
     """Probabilities of the classes over time, (n, C, frames), of the clips' first windows."""
     if not models[0].locates:
         return None
     logits = [
         model.frame_logits(one.first.features[i : i + 32])
-        for model, one in zip(models, heard, strict=True)
+        for model, one in zip(models, material, strict=True)
         for i in range(0, len(one.first.features), 32)
     ]
     classes = len(models[0].classes)

@@ -29,7 +29,7 @@ Network = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 @dataclass(frozen=True)
 class Windows:
-    """What a network hears of n clips: w windows, in the order of the clips.
+    """The network's input for n clips: w windows, in the order of the clips.
 
     Attributes:
         features: float16 (w, n_mels, frames), in decibels.
@@ -45,7 +45,7 @@ class Windows:
 
 
 def windows_of(part: Part, root: Root, log_mel: LogMel) -> Windows:
-    """The windows in which the service would hear the clips of `part`.
+    """The windows in which the service would answer to the clips of `part`.
 
     Of a clip of at most a window that is the row of the feature cache. A longer one is read from below `root`.
     """
@@ -70,13 +70,13 @@ def windows_of(part: Part, root: Root, log_mel: LogMel) -> Windows:
 
 def windows_of_sounds(sounds: Iterable[np.ndarray], log_mel: LogMel) -> Windows:
     """The same of samples, each float32 (m,) at the front end's rate."""
-    heard = [list(batches(iter([samples]), log_mel)) for samples in sounds]
-    counts = [sum(len(batch.peak) for batch in of_sound) for of_sound in heard]
+    of_sounds = [list(batches(iter([samples]), log_mel)) for samples in sounds]
+    counts = [sum(len(batch.peak) for batch in of_sound) for of_sound in of_sounds]
     return Windows(
-        np.concatenate([batch.features for of_sound in heard for batch in of_sound]),
-        np.concatenate([batch.peak for of_sound in heard for batch in of_sound]),
+        np.concatenate([batch.features for of_sound in of_sounds for batch in of_sound]),
+        np.concatenate([batch.peak for of_sound in of_sounds for batch in of_sound]),
         np.repeat(np.arange(len(counts)), counts),
-        np.array([of_sound[0].windowed for of_sound in heard]),
+        np.array([of_sound[0].windowed for of_sound in of_sounds]),
     )
 
 
@@ -154,7 +154,7 @@ class Answers:
 
     @property
     def silent(self) -> np.ndarray:
-        """In which nothing is to be heard, bool (n,)."""
+        """Those that are silent, bool (n,)."""
         return np.array([answer.silent for answer in self.served], bool)
 
     @property
@@ -176,10 +176,10 @@ def answer(
     decisions: Decisions = UNCALIBRATED,
 ) -> Answers:
     """Ask `network` about all windows."""
-    told = [network(windows.features[i : i + _BATCH]) for i in range(0, len(windows.peak), _BATCH)]
-    background = [of_batch for _, of_batch in told if of_batch is not None]
+    outputs = [network(windows.features[i : i + _BATCH]) for i in range(0, len(windows.peak), _BATCH)]
+    background = [of_batch for _, of_batch in outputs if of_batch is not None]
     return Answers(
-        np.concatenate([logits for logits, _ in told]),
+        np.concatenate([logits for logits, _ in outputs]),
         np.concatenate(background) if background else None,
         windows.peak,
         windows.clip,
@@ -191,7 +191,7 @@ def answer(
 
 
 def single_windows(features: np.ndarray, peak: np.ndarray | None = None) -> Windows:
-    """Clips of one window each: features, float16 (n, n_mels, frames); without `peak`, loud enough to be heard."""
+    """Clips of one window each: features, float16 (n, n_mels, frames); without `peak`, above silence."""
     count = len(features)
     peak = np.ones(count, np.float32) if peak is None else peak
     return Windows(features, peak, np.arange(count), np.zeros(count, bool))

@@ -1,4 +1,4 @@
-"""How well sounds outside the classes are told from the classes' own.
+"""How well sounds outside the classes are separated from the classes' own.
 
 Near ones are clips of classes that were left out (`split.unknown_classes`); far ones are generated: ambience, noise and
 tones.

@@ -1,4 +1,4 @@
-"""From a network's logits to probabilities, and to how surely any of its classes was heard."""
+"""From a network's logits to probabilities, and to how surely any of its classes is there."""
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def window_scores(logits: np.ndarray, background_logits: np.ndarray | None, temp
 
 
 def known(logits: np.ndarray, background_logits: np.ndarray | None, temperature: float) -> np.ndarray:
-    """How surely one of the classes is heard at all: the largest probability of a class, with "none of them" as one.
+    """How surely one of the classes is there at all: the largest probability of a class, with "none of them" as one.
 
     Below the threshold on a model's card, the sound is called unknown.
 

@@ -1,1 +1,1 @@
-"""The HTTP service: the same ears as the pipeline's, over BentoML. Imports no torch, pandas or scikit-learn."""
+"""The HTTP service, over BentoML: the pipeline's own decoder and front end. Imports no torch, pandas or scikit-learn."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from earshot.core.labels import UNKNOWN
 from earshot.decisions.review import flag_for_review
-from earshot.service.engine import Engine, Heard
+from earshot.service.engine import Engine, RecordingEnd
 from earshot.stream.classify import Classification
 from earshot.stream.events import Event
 
@@ -32,8 +32,8 @@ def classification(engine: Engine, heard: Classification) -> dict[str, Any]:
 
 
 def timeline(engine: Engine, events: list[Event], duration_s: float) -> dict[str, Any]:
-    """The answer of ``/timeline``, with the notes where `duration_s` is a `Heard`."""
-    notes = duration_s.notes if isinstance(duration_s, Heard) else ()
+    """The answer of ``/timeline``, with the notes where `duration_s` is a `RecordingEnd`."""
+    notes = duration_s.notes if isinstance(duration_s, RecordingEnd) else ()
     return {
         "events": [event.as_dict() for event in events],
         "duration_s": round(duration_s, 3),

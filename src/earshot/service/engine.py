@@ -1,4 +1,4 @@
-"""The work behind the routes: decode, hear and answer, in threads, so that the event loop is always free.
+"""The work behind the routes: decode and classify, in threads, so that the event loop is always free.
 
 Clips share a pool with a thread for every core and one queue in front of the model. Recordings have a pool of their
 own, so that hours of sound never keep a clip waiting.
@@ -38,15 +38,15 @@ _WATCH_AFTER_S = 0.3  # only then is it worth asking whether the client still wa
 _REST_S = 1.0  # without work, before free memory is handed back
 
 
-class Heard(float):
-    """Seconds of a recording that was heard to its end, and what is to be said of its file."""
+class RecordingEnd(float):
+    """Seconds of a recording that was read to its end, with the notes on its file."""
 
     notes: tuple[Note, ...]
 
-    def __new__(cls, seconds: float, notes: tuple[Note, ...]) -> "Heard":
-        heard = super().__new__(cls, seconds)
-        heard.notes = notes
-        return heard
+    def __new__(cls, seconds: float, notes: tuple[Note, ...]) -> "RecordingEnd":
+        end = super().__new__(cls, seconds)
+        end.notes = notes
+        return end
 
 
 class CancelledWorkError(Exception):
@@ -258,7 +258,7 @@ class Engine:
                     report(told_s)
             for event in timeline.finish():
                 report(event)
-            report(Heard(timeline.heard_s, sound.notes))
+            report(RecordingEnd(timeline.heard_s, sound.notes))
         except AudioError as error:
             raise from_audio(error) from error
 

@@ -1,11 +1,11 @@
-"""Synthesised clips to be heard in training beside a data set's own. They are in no figure.
+"""Synthesised clips for training only, with the data set's own. No figure is measured on them.
 
-Of background sounds, always: a network that has only ever heard its own classes takes everything for one of them.
+There are always clips of background sounds: a network trained on its own classes alone takes every sound for one of them.
 
-Of the data set's classes, where the embedded set has all of them and is not the data set itself. A few hundred
-recordings do not teach a network what all drills have in common. Those that are synthesised from physics come from as
-many sources, rooms and microphones as one likes, and no recording of anybody's is among them. Where the embedded set
-has only some of the classes there are none: what sounds synthesised would tell these from the rest.
+There are clips of the data set's classes where the embedded set has all of them and is not the data set itself. A few
+hundred recordings do not show what all drills have in common; synthesised ones come from any number of sources, rooms
+and microphones. Where the embedded set has only some of the classes there are none: a network would tell these from the
+rest by the sound of the synthesis.
 """
 
 import shutil

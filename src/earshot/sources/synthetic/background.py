@@ -1,6 +1,6 @@
 """Sounds that belong to none of the embedded set's classes, and places in which nothing happens.
 
-A network that has only ever heard its own classes takes everything for one of them. These say what else there is.
+A network trained on its own classes alone takes every sound for one of them. These are examples of what else there is.
 """
 
 from collections.abc import Callable
