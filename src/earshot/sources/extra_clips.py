@@ -1,6 +1,6 @@
 """Synthesised clips for training only, with the data set's own. No figure is measured on them.
 
-There are always clips of background sounds: a network trained on its own classes alone takes every sound for one of them.
+There are always clips of background sounds: a network trained on its classes alone takes every sound for one of them.
 
 There are clips of the data set's classes where the embedded set has all of them and is not the data set itself. A few
 hundred recordings do not show what all drills have in common; synthesised ones come from any number of sources, rooms
