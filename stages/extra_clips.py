@@ -25,7 +25,7 @@ def main() -> None:
         embedded = synthetic.NAME in {source.name for source in dataset.by_key.values()}
         shared = set() if embedded else classes
         made = make(shared, front_end, seed, EXTRA_CLIPS, background=lambda others: most_background(own + others))
-    print(f"{sum(made.values())} synthesised clips to train on beside those of {dataset.called}: {made}")
+    print(f"{sum(made.values())} extra training clips for {dataset.called}: {made}")
 
 
 if __name__ == "__main__":

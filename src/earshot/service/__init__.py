@@ -1,1 +1,1 @@
-"""The HTTP service, over BentoML, with the pipeline's decoder and front end. Imports no torch, pandas or scikit-learn."""
+"""The HTTP service over BentoML: the pipeline's decoder and front end, no torch, pandas or scikit-learn."""
