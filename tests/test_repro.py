@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from earshot.commands.overlay import checked, laid_over, merged, put_back
 from earshot.core.params import ParamsError, read
@@ -246,6 +247,10 @@ def test_a_path_with_awkward_characters_is_read_in_place(project, params_yaml, g
     monkeypatch.setitem(project.env, "HOME", str(home))
     said = project.run(*REPRO, "--dataset", "folder", "--dataset-path", given, "download")
     assert ran(said) == ["download"]
-    assert project.json("data/raw/source.json")["root"] == "x"
+    assert project.json("data/raw/source.json")["clips"] == 67
+    used = yaml.safe_load((project.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]["download"]["params"][
+        "params.yaml"
+    ]["dataset"]["path"]
+    assert used == given.replace("~", str(home))
     project.run("git", "checkout", "dvc.lock", "metrics")
     assert ran(project.run(*REPRO)) == []
