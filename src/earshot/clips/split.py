@@ -107,7 +107,7 @@ def inner_folds(clips: pd.DataFrame, parts: np.ndarray, seed: int) -> np.ndarray
 
     Returns:
         int64 array, 1 to `INNER_FOLDS` for clips that are held out once, else 0: clips of a class all of whose other
-        recordings are held out with them would be judged by a network that was not trained on the class.
+        recordings are held out with them would be judged by a network that never heard the class.
     """
     inner = np.zeros(len(clips), np.int64)
     if (parts == "val").any():

@@ -1,4 +1,4 @@
-"""The ``audio`` section of params.yaml: sizes and rates of the network's input, which `earshot.hearing` makes."""
+"""The ``audio`` section of params.yaml: what the network hears, in numbers. The sound itself is `earshot.hearing`'s."""
 
 from typing import Self
 
