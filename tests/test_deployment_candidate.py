@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +180,7 @@ def test_the_same_inputs_give_the_same_bytes(made):
 
 
 def test_another_gate_changes_the_verdict_and_no_byte(made):
-    strict = made.again(replace(GATE, max_export_difference=0.0))
+    strict = made.again(GATE.changed(max_export_difference=0.0))
     assert len(strict.broken) == 1
     assert "gate.max_export_difference = 0" in strict.broken[0]
     assert strict.int8 == made.candidate.int8

@@ -80,6 +80,8 @@ def reliability(
     np.minimum.at(lower, member, confidence)
     np.maximum.at(upper, member, confidence)
     names = np.arange(len(confidence)) if recordings is None else np.asarray(recordings).astype(str)
+    order = np.lexsort((names, confidence))  # whatever the order of the clips, the draws are the same
+    confidence, correct, member, names = confidence[order], correct[order], member[order], names[order]
     recording = np.unique(names, return_inverse=True)[1]
     residual = (correct - confidence) - (accuracy - mean_confidence)[member]
     together = _correlation(residual, confidence, recording)
