@@ -72,11 +72,13 @@ def test_a_clip_as_long_as_codecs_make_it_is_cut_as_in_training(model, beyond, w
         assert np.array_equal(batches[0].features[0], model.log_mel.clip(samples[:WINDOW]))
 
 
-def test_a_long_sound_is_the_mean_of_its_windows(model):
+def test_a_long_sound_is_the_mean_of_its_windows_with_a_temperature_of_its_own(model):
     samples = np.concatenate([tiny_model.sound("hum", 9.0), tiny_model.sound("hiss", 4.0)])
     answer = classify(model, file_of(samples))
     heard = np.stack([window.features for window in windows([samples], model.log_mel)])
-    *expected, known = model.scores(heard).mean(axis=0)
+    *mean, known = model.scores(heard).mean(axis=0)
+    powered = np.array(mean) ** (1 / model.card.windowed_temperature)
+    expected = powered / powered.sum()
     assert (answer.windowed, answer.windows) == (True, len(heard))
     assert answer.known == pytest.approx(known, abs=1e-12)
     assert answer.predicted_class == "hum"
@@ -191,19 +193,28 @@ def test_the_scores_are_the_same_bits_alone_and_in_any_batch(model):
     assert len(np.unique(together[:, 3])) == len(features)
 
 
-def answered(model: Model, samples: np.ndarray, threshold: float) -> str:
-    """What it is called where the card has another threshold."""
-    card = replace(model.card, unknown_threshold=threshold)
+def answered(model: Model, samples: np.ndarray, **thresholds: float) -> str:
+    """What it is called where the card has other thresholds."""
+    card = replace(model.card, **thresholds)
     other = SimpleNamespace(classes=model.classes, log_mel=model.log_mel, card=card, scores=model.scores)
     return classify(other, file_of(samples)).predicted_class
 
 
-def test_the_threshold_is_the_cards_and_0_is_never(model):
-    samples = tiny_model.sound(tiny_model.OUTSIDE, 6.0)
+@pytest.mark.parametrize(
+    ("seconds", "own", "other"),
+    [
+        (3.0, "unknown_threshold", "windowed_unknown_threshold"),
+        (6.0, "windowed_unknown_threshold", "unknown_threshold"),
+    ],
+)
+def test_the_thresholds_are_the_cards_one_for_clips_and_one_for_longer_sounds_and_0_is_never(
+    model, seconds, own, other
+):
+    samples = tiny_model.sound(tiny_model.OUTSIDE, seconds)
     known = classify(model, file_of(samples)).known
-    assert answered(model, samples, 0.0) in model.classes
-    assert answered(model, samples, known) in model.classes
-    assert answered(model, samples, np.nextafter(known, 1)) == UNKNOWN
+    assert answered(model, samples, **{own: 0.0, other: 1.0}) in model.classes
+    assert answered(model, samples, **{own: known, other: 1.0}) in model.classes
+    assert answered(model, samples, **{own: np.nextafter(known, 1), other: 0.0}) == UNKNOWN
 
 
 def test_a_network_without_a_logit_for_none_judges_by_the_softmax_alone(tutorial_path):

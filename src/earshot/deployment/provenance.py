@@ -12,9 +12,7 @@ from earshot.model.card import without_paths
 
 STAGES = ("download", "audit", "features", "extra_clips", "train", "quantize")  # all that a model's bytes come from
 SECTIONS = ("seed", "dataset", "audit", "audio", "split", "train", "quantization", "unknown", "operating_points")
-_CODE_HASH_DIGITS = (
-    16  # enough to tell versions of a file apart; all 64 of sixty files would be a hundredth of the model
-)
+_CODE_HASH_DIGITS = 8  # enough to tell versions of a file apart; all 64 would be a thirtieth of the model
 _OF_SOURCE = ("name", "title", "licence", "citation", "url")
 
 

@@ -45,7 +45,7 @@ class Card:
             trained on beside them.
         split: how clips were divided, as `earshot.clips.split` describes it.
         params: every section of params.yaml that the model depends on, and the seed.
-        code: SHA-256, its first 16 hex digits, of every source file that the stages up to this model declare.
+        code: SHA-256, its first 8 hex digits, of every source file that the stages up to this model declare.
         metrics: rounded figures on validation and test.
     """
 
