@@ -28,11 +28,15 @@ repro: $(VENV)/.installed  ## environment, then the pipeline; CONFIG=file [DATAS
 schema: $(VENV)/.installed  ## docs/params.schema.json, by which editors complete params.yaml
 	python -m earshot.commands.params_file
 
+# A process for each core, a file of tests at a time. Each with one thread: threads of several processes on the same cores
+# wait for each other, and take many times as long.
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile
+
 test: $(VENV)/.installed  ## environment, then the tests
-	python -m pytest
+	$(PYTEST)
 
 test-full: $(VENV)/.installed  ## the same with the large cases
-	python -m pytest -m ''
+	$(PYTEST) -m ''
 
 check: $(VENV)/.installed  ## lint, format, types, and whether all that is imported is declared
 	ruff check .
