@@ -226,7 +226,7 @@ def test_a_network_without_a_logit_for_none_judges_by_the_softmax_alone(tutorial
     samples = tiny_model.sound("hum", 2.0)
     answer = classify(model, file_of(samples))
     assert (answer.predicted_class, answer.known) == ("hum", answer.confidence)
-    assert answered(model, samples, np.nextafter(answer.confidence, 1)) == UNKNOWN
+    assert answered(model, samples, unknown_threshold=np.nextafter(answer.confidence, 1)) == UNKNOWN
 
 
 def test_the_answer_as_json_is_rounded_and_plain(model):
