@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from earshot.core.front_end import FrontEndParams
-from earshot.training import loop, parallel
+from earshot.training import parallel
 from earshot.training.config import AugmentParams, TrainParams
 from earshot.training.loop import Clips, Trained, TrainingError, fit
+from earshot.training.networks import network_class
 
 FRONT_END = FrontEndParams(window_s=0.4, n_mels=32)
 CLASSES = ("a", "b", "c", "d")
@@ -40,10 +41,10 @@ def train(params: TrainParams, train_clips: int = 128, val: Clips | None = None,
 def exact() -> Trained:
     """Plain gradient descent: unlike Adam's, its steps show how large a gradient is."""
 
-    def descent(model: torch.nn.Module, *_: Any) -> tuple[torch.optim.Optimizer, None]:
-        return torch.optim.SGD(model.parameters(), 0.02), None
+    def descent(self: torch.nn.Module, *_: Any) -> tuple[torch.optim.Optimizer, None]:
+        return torch.optim.SGD(self.parameters(), 0.02), None
 
-    with mock.patch.object(loop, "_optimizer", descent):
+    with mock.patch.object(network_class(EXACT.model), "optimizer", descent):
         return train(EXACT, train_clips=22)
 
 

@@ -11,6 +11,7 @@ import scipy.special
 from sklearn.metrics import roc_auc_score
 
 from earshot.core.front_end import FrontEndParams
+from earshot.core.labels import BACKGROUND
 from earshot.decisions.fitting.unknown import fit_unknown_threshold
 from earshot.evaluation.open_set import far_sounds
 from earshot.hearing.log_mel import LogMel
@@ -63,7 +64,7 @@ def test_all_that_depends_on_the_classes_ran_and_nothing_else(left_out):
         "quantize",
         "confidence",
         "robustness",
-        "unknown",
+        "open_set",
         "release",
     }
 
@@ -88,7 +89,7 @@ def test_a_class_left_out_is_in_no_figure_of_the_others(left_out, asked):
 
 def test_the_network_was_trained_on_background_sounds(left_out, asked):
     made = pd.read_csv(left_out.root / "data/extra_clips/index.csv")
-    assert set(made["label"]) == {"unknown"}  # the embedded set has neither buzz nor hiss
+    assert set(made["label"]) == {BACKGROUND}  # the embedded set has neither buzz nor hiss
     train = asked.card["split"]["train"]["clips"]
     assert asked.card["dataset"]["extra_clips"] == {"classes": 0, "background": round(train / 4)}
     assert "background_logits" in [output.name for output in asked.session.get_outputs()]
