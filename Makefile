@@ -30,7 +30,7 @@ schema: $(VENV)/.installed  ## docs/params.schema.json, by which editors complet
 
 # A process for each core, a file of tests at a time. Each with one thread: threads of several processes on the same cores
 # wait for each other, and take many times as long.
-PYTEST := OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n logical --dist loadfile
 
 test: $(VENV)/.installed  ## environment, then the tests
 	$(PYTEST)
