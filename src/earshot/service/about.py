@@ -75,7 +75,7 @@ def about(engine: Engine) -> dict[str, Any]:
 
 
 def cannot_hear(card: Card, has_background: bool) -> list[str]:
-    """In words, what the model has no answer for, or not always; `has_background` as of an `inference.model.Model`."""
+    """In words, what the model has no answer for, or not always; `has_background` as of a `model.session.Model`."""
     names = " ".join(card.classes).lower()
     absent = [sound for sound, words in _EXPECTED.items() if not any(word in names for word in words)]
     said = [_outside(card, has_background)]
